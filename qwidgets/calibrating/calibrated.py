@@ -1,0 +1,375 @@
+"""What is remembered of the tensors of a network that was shown data.
+
+A `Calibration` keeps a bit histogram of each tensor, a few kilobytes whatever the amount of data, and a copy of the
+weights; never a value of the data. It merges, saves and loads, and is the door to `Plan`.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from qwidgets.bit_histogram import BitHistogram
+from qwidgets.calibrating import calibration_file
+from qwidgets.calibrating.ranks import Ranks
+from qwidgets.capturing.inputs import InputSpec
+from qwidgets.capturing.rows import difference
+from qwidgets.errors import CalibrationError
+from qwidgets.network import Network, Row
+
+if TYPE_CHECKING:
+    from qwidgets.plan import Plan
+
+
+class Calibration:
+    """The bit histogram of every tensor of a network over the data that it was shown.
+
+    Attributes
+    ----------
+    network
+        The model's class.
+    digest
+        A text that two networks share only if their rows agree in names, kinds, operations and shapes.
+    rows
+        What was counted, in the order of execution.
+    inputs
+        What the network is fed, so that it can be captured again without data; None if that could not be saved.
+    device
+        Where it ran.
+    batches, total_batches
+        How many were counted, and how many there are (None if the data does not say).
+    complete
+        Whether the data was seen to its end.
+    parameters
+        The values of each weight and bias row, batch norm folded in; empty if an older version saved it.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        digest: str,
+        rows: tuple[Row, ...],
+        inputs: InputSpec | None,
+        histograms: Mapping[str, BitHistogram],
+        *,
+        device: str,
+        batches: int = 0,
+        total_batches: int | None = None,
+        complete: bool = False,
+        parameters: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        self.network = network
+        self.digest = digest
+        self.rows = rows
+        self.inputs = inputs
+        self.device = device
+        self.batches = batches
+        self.total_batches = total_batches
+        self.complete = complete
+        self.parameters = parameters
+        self._rows = {row.name: row for row in rows}
+        self._histograms = dict(histograms)
+
+    @classmethod
+    def of(cls, network: Network, device: torch.device, total_batches: int | None) -> Self:
+        """Begin one for a network: its weights are counted, its data is not."""
+        histograms = {row.name: BitHistogram() for row in network.rows}
+        for name, values in network.parameters.items():
+            histograms[name].update(values)
+        return cls(
+            network.name,
+            network.digest,
+            network.rows,
+            network.inputs,
+            histograms,
+            device=str(device),
+            total_batches=total_batches,
+            parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
+        )
+
+    @classmethod
+    def of_all(cls, ranks: Ranks, own: Self | None, device: torch.device) -> Self:
+        """Give the sum of what all processes counted, the same in each.
+
+        Parameters
+        ----------
+        ranks
+            The context in which this process counted.
+        own
+            What it counted; None if it had no data.
+        device
+            Where it ran.
+
+        Raises
+        ------
+        CalibrationError
+            None had any data, another process failed or died, or they ran different networks; the text names who or
+            what.
+        """
+        facts = ranks.gathered(None if own is None else (own.device, own.batches, own.total_batches, own.complete))
+        holders = [rank for rank, fact in enumerate(facts) if fact is not None]
+        if not holders:
+            raise CalibrationError("no process was given any batch, so there is nothing to count")
+        lacking = len(holders) < ranks.size
+        outline = None if own is None else own._without_data(parameters=lacking)
+        common: Self = ranks.from_rank(holders[0], outline, device)
+        own = common if own is None else own
+        common.check_same(own)
+        names = [name for name in own if name not in own._constant]
+        sums = ranks.summed([own[name] for name in names], device)
+        devices, batches, totals, complete = zip(*(facts[rank] for rank in holders), strict=True)
+        return cls(
+            own.network,
+            own.digest,
+            own.rows,
+            own.inputs,
+            own._histograms | dict(zip(names, sums, strict=True)),
+            device=", ".join(dict.fromkeys(devices)),
+            batches=sum(batches),
+            total_batches=_sum(totals),
+            complete=all(complete),
+            parameters=own.parameters,
+        )
+
+    def _without_data(self, parameters: bool) -> Self:
+        return type(self)(
+            self.network,
+            self.digest,
+            self.rows,
+            self.inputs,
+            {name: self[name] if name in self._constant else BitHistogram() for name in self},
+            device=self.device,
+            parameters=self.parameters if parameters else {},
+        )
+
+    def with_values(
+        self, parameters: Mapping[str, Tensor], histograms: Mapping[str, BitHistogram] = MappingProxyType({})
+    ) -> "Calibration":
+        """Give the statistics of the same network with other weights and biases: those that differ are counted.
+
+        Parameters
+        ----------
+        parameters
+            The values of weight and bias rows; those that are not among them stay as they are.
+        histograms
+            What other rows are now.
+        """
+        values = {name: tensor.detach().cpu() for name, tensor in parameters.items()}
+        counted = {
+            name: BitHistogram().update(tensor)
+            for name, tensor in values.items()
+            if name not in self.parameters or not torch.equal(tensor, self.parameters[name])
+        }
+        return Calibration(
+            self.network,
+            self.digest,
+            self.rows,
+            self.inputs,
+            {**self._histograms, **counted, **histograms},
+            device=self.device,
+            batches=self.batches,
+            total_batches=self.total_batches,
+            complete=self.complete,
+            parameters={**self.parameters, **values},
+        )
+
+    def values(self, name: str) -> Tensor:
+        """Give the values of a weight or bias, as they were counted.
+
+        Raises
+        ------
+        CalibrationError
+            They are not known: the row is another kind of tensor, or the calibration was saved by an older version.
+        """
+        if name not in self.parameters:
+            raise CalibrationError(f"the values of {name!r} are not known, only their counts; calibrate again")
+        return self.parameters[name]
+
+    def count(self, name: str, values: Tensor) -> None:
+        """Count more values of a tensor."""
+        self._histograms[name].update(values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rows' names, in the order of execution."""
+        return tuple(self._rows)
+
+    def row(self, name: str) -> Row:
+        """What is known of a tensor beside its values.
+
+        Raises
+        ------
+        KeyError
+            There is no such row.
+        """
+        return self._rows[name]
+
+    def __getitem__(self, name: str) -> BitHistogram:
+        return self._histograms[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __repr__(self) -> str:
+        total = "" if self.total_batches is None else f" of {self.total_batches}"
+        return f"Calibration({self.network}: {len(self)} tensors, {self.batches}{total} batches on {self.device})"
+
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html(max_rows=20))
+
+    def table(self) -> pd.DataFrame:
+        """Give a row for each tensor: where it is in the network, and the extremes of its values.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by name; ``layer``, ``fused`` (the network's layers in it), ``kind``, ``operation``, ``shape`` (None
+            where it may differ from batch to batch), ``count``, ``min``, ``max``, ``zeros``, ``nonfinite``.
+        """
+        records = [
+            {
+                "layer": row.layer,
+                "fused": ", ".join(row.fused),
+                "kind": row.kind,
+                "operation": row.operation,
+                "shape": row.shape,
+                "count": histogram.count,
+                "min": histogram.min,
+                "max": histogram.max,
+                "zeros": histogram.zeros,
+                "nonfinite": histogram.nonfinite,
+            }
+            for row, histogram in ((row, self[row.name]) for row in self.rows)
+        ]
+        return pd.DataFrame.from_records(records, index=pd.Index(self.names, name="name", dtype="str"))
+
+    def merge(self, other: "Calibration") -> "Calibration":
+        """Give the statistics of both together, as if one had seen the data of both. Weights are counted once.
+
+        Raises
+        ------
+        CalibrationError
+            The other one is of another network or of other weights; the text names the difference.
+        """
+        self.check_same(other)
+        histograms = {
+            row.name: self[row.name] if row.name in self._constant else self[row.name] + other[row.name]
+            for row in self.rows
+        }
+        return Calibration(
+            self.network,
+            self.digest,
+            self.rows,
+            self.inputs,
+            histograms,
+            device=self.device if self.device == other.device else f"{self.device}, {other.device}",
+            batches=self.batches + other.batches,
+            total_batches=_sum((self.total_batches, other.total_batches)),
+            complete=self.complete and other.complete,
+            parameters=self.parameters or other.parameters,
+        )
+
+    def take_in(self, other: "Calibration") -> Self:
+        """Add what the other one counted, as if it went on where this one ended, and give this one back.
+
+        Raises
+        ------
+        CalibrationError
+            See `merge`; this one is then unchanged.
+        """
+        self.check_same(other)
+        for name in self._rows.keys() - self._constant:
+            self._histograms[name] += other[name]
+        self.total_batches = _sum((self.batches, other.total_batches))
+        self.batches += other.batches
+        self.complete = other.complete
+        self.parameters = self.parameters or other.parameters
+        if other.device not in self.device.split(", "):
+            self.device += f", {other.device}"
+        return self
+
+    @property
+    def _constant(self) -> frozenset[str]:
+        return frozenset(row.name for row in self.rows if row.kind in ("weight", "bias"))
+
+    def check_same(self, other: "Calibration") -> None:
+        """Do nothing if both are statistics of one network with the same weights.
+
+        Raises
+        ------
+        CalibrationError
+            They are not; the text names the difference.
+        """
+        what = difference(self.rows, other.rows)
+        changed = [name for name in self._constant if not what and self[name] != other[name]]
+        if changed:
+            what = f"the values of {min(changed)} differ, so these are other weights"
+        if what:
+            raise CalibrationError(
+                f"statistics of {self.network} and of {other.network} do not belong together: {what}"
+            )
+
+    def propose(self, word_length: int = 8, scheme: str = "mse", **options: Any) -> "Plan":
+        """Give a plan of the formats that a scheme proposes, committed.
+
+        Parameters
+        ----------
+        word_length
+            Bits of each format.
+        scheme
+            A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
+        options
+            Passed to the scheme.
+        """
+        from qwidgets.plan import Plan  # the plan is built on the calibration
+
+        plan = Plan(self)
+        plan.propose(word_length=word_length, scheme=scheme, **options)
+        plan.commit(note=f"{scheme}, {word_length} bits")
+        return plan
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, in the place of what is there once all is written.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written; what was there before is unchanged.
+        """
+        facts = {
+            "network": self.network,
+            "digest": self.digest,
+            "device": self.device,
+            "batches": self.batches,
+            "total_batches": self.total_batches,
+            "complete": self.complete,
+        }
+        calibration_file.write(path, facts, self.rows, self.inputs, self._histograms, self.parameters)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileError
+            There is no such file, it is damaged, of a later version, or not one of these.
+        """
+        facts, rows, inputs, histograms, parameters = calibration_file.read(path)
+        return cls(rows=rows, inputs=inputs, histograms=histograms, parameters=parameters, **facts)
+
+
+def _sum(totals: Iterable[int | None]) -> int | None:
+    """Add up; not known if one is not."""
+    known = list(totals)
+    return None if None in known else sum(total for total in known if total is not None)
