@@ -1,0 +1,530 @@
+"""The formats of a network's tensors: drafted, previewed, committed, taken back.
+
+A :class:`Plan` is the only owner of formats. Views observe its ``change`` trait and ask it to change; scripts use the
+same methods. It reads the histograms of a calibration and never runs the network. All of its state is one immutable
+snapshot, so that undo is a step back along a list and every reader sees a consistent whole.
+"""
+
+import dataclasses
+import difflib
+import fnmatch
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+import traitlets
+
+from qwidgets import schemes
+from qwidgets.errors import PlanError
+from qwidgets.planning import plan_file, plan_formats, plan_table
+from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.plan_previews import Previews
+from qwidgets.planning.plan_state import Change, ChangeKind, Commit, Format, NumberFormat, Snapshot, Timeline
+from qwidgets.preview import Preview
+from qwidgets.progress import Progress, Stopped
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from qwidgets.calibration import Calibration
+    from qwidgets.network import Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Adjusted:
+    """What a step that looks at the network gives: the adjustments after it, and the formats that it changed."""
+
+    adjustments: Adjustments
+    formats: Mapping[str, Format]
+
+
+class Plan(traitlets.HasTraits):
+    """The formats of every tensor of a calibrated network.
+
+    Parameters
+    ----------
+    calibration
+        The statistics of the network's tensors. Every tensor begins in floating point; see :meth:`propose`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qwidgets.calibration import calibrate
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    >>> plan = calibrate(layer, [torch.randn(8, 4)], progress=False).propose(word_length=8, scheme="minmax")
+    >>> plan["0.weight"] = "numerictype(1, 8, 3)"
+    >>> list(plan.drafts)
+    ['0.weight']
+    >>> plan.preview("0.weight").count
+    8
+    >>> plan.commit("widen the window").note
+    'widen the window'
+    >>> plan.undo()
+    >>> plan.drafts["0.weight"].window
+    '2^3 … 2^-3'
+    """
+
+    change = traitlets.Instance(Change, allow_none=True, default_value=None, read_only=True)
+
+    def __init__(self, calibration: "Calibration") -> None:
+        super().__init__()
+        start = Snapshot(dict.fromkeys(row.name for row in calibration.rows))
+        self._assemble(calibration, calibration.network, calibration.digest, calibration.rows, start)
+
+    def _assemble(
+        self, calibration: "Calibration | None", network: str, digest: str, rows: "tuple[Row, ...]", start: Snapshot
+    ) -> None:
+        self._calibration = calibration
+        self.network = network
+        self.digest = digest
+        self._rows = {row.name: row for row in rows}
+        self._timeline = Timeline(start)
+        self._last_draft: frozenset[str] = frozenset()
+        self._previews = Previews()
+        self._guard = threading.RLock()
+
+    # What there is
+
+    @property
+    def rows(self) -> "tuple[Row, ...]":
+        """The tensors that a format can be given to, in the order in which the network computes them."""
+        return tuple(self._rows.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors' names, in the order of :attr:`rows`."""
+        return tuple(self._rows)
+
+    def row(self, name: str) -> "Row":
+        """What is known of a tensor beside its format."""
+        return self._rows[self._known(name)]
+
+    @property
+    def committed(self) -> Mapping[str, Format]:
+        """The formats that count, as of the last commit."""
+        return MappingProxyType(self._timeline.now.committed)
+
+    @property
+    def drafts(self) -> Mapping[str, Format]:
+        """The formats that were changed since the last commit; None where a tensor is to stay in float."""
+        return MappingProxyType(self._timeline.now.drafts)
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """The names of the tensors whose formats are protected; see :meth:`lock`."""
+        return self._timeline.now.locked
+
+    @property
+    def history(self) -> tuple[Commit, ...]:
+        """The commits that led to the committed formats, oldest first. A commit that was undone is not among them."""
+        return self._timeline.now.history
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self._timeline.has_past
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was taken back that can be done again."""
+        return self._timeline.has_future
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> Format:
+        """The draft of a tensor where there is one, else its committed format."""
+        return self._timeline.now.current(self._known(name))
+
+    @property
+    def calibration(self) -> "Calibration | None":
+        """The statistics of the network's tensors, as they are after the :attr:`adjustments`."""
+        return self._timeline.now.adjustments.calibration or self._calibration
+
+    @property
+    def adjustments(self) -> Adjustments:
+        """What is changed of the network's numbers beside their formats; see :meth:`equalize`."""
+        return self._timeline.now.adjustments
+
+    # Drafts
+
+    def __setitem__(self, name: str, fmt: NumberFormat | str | None) -> None:
+        self.draft({name: fmt})
+
+    def draft(self, formats: Mapping[str, NumberFormat | str | None]) -> None:
+        """Change some tensors' formats, without committing: one step for undo.
+
+        Parameters
+        ----------
+        formats
+            By the tensor's name a format, any notation of one, None (keep float); for a weight a `PerChannel`; for a
+            bias "accumulator".
+
+        Raises
+        ------
+        PlanError
+            A name is unknown or locked. Nothing is changed then.
+        FormatError
+            A notation makes no sense, or a tensor cannot have such a format. Nothing is changed then.
+        """
+        self._draft(formats, continues=False)
+
+    def redraft(self, formats: Mapping[str, NumberFormat | str | None]) -> None:
+        """As :meth:`draft`, but part of the step before if that drafted the same tensors: a slider still in motion."""
+        self._draft(formats, continues=True)
+
+    def set(self, pattern: str, fmt: NumberFormat | str | None) -> list[str]:
+        """Draft one format for every tensor whose name matches a glob; locked ones are passed over.
+
+        Returns
+        -------
+        The names of the tensors that got it.
+
+        Raises
+        ------
+        PlanError
+            Nothing matches, or all that match are locked.
+        """
+        matching = [name for name in self._rows if fnmatch.fnmatchcase(name, pattern)]
+        if not matching:
+            raise PlanError(f"no tensor's name matches {pattern!r}{self._suggestion(pattern)}")
+        with self._guard:
+            free = [name for name in matching if name not in self._timeline.now.locked]
+            if not free:
+                raise PlanError(f"all {len(matching)} tensors that match {pattern!r} are locked; unlock() them first")
+            self._draft(dict.fromkeys(free, fmt), continues=False)
+        return free
+
+    def propose(
+        self,
+        word_length: int = 8,
+        scheme: str = "mse",
+        names: Iterable[str] | None = None,
+        *,
+        per_channel: bool = False,
+        **options: object,
+    ) -> None:
+        """Draft what a scheme chooses, for the given tensors or for all; locked ones are passed over.
+
+        Parameters
+        ----------
+        word_length
+            In bits.
+        scheme
+            A name of :data:`qwidgets.schemes.SCHEMES`.
+        per_channel
+            Whether each output channel of a weight gets a window of its own, where its layer allows that, and a bias
+            the step of its accumulator.
+        options
+            What the scheme takes beside that, such as ``signed=True`` or ``percentile=99.9``.
+        """
+        with self._guard:
+            chosen = self._rows if names is None else [self._known(name) for name in names]
+            calibration = self._calibrated()
+            proposed = {
+                name: schemes.propose(scheme, calibration, self._rows[name], word_length, per_channel, **options)
+                for name in chosen
+                if name not in self._timeline.now.locked
+            }
+            self._draft(proposed, continues=False)
+
+    # Steps
+
+    def commit(self, note: str = "") -> Commit:
+        """Make the drafts the formats that count, and write that into the history.
+
+        Raises
+        ------
+        PlanError
+            There is no draft.
+        """
+        with self._guard:
+            now = self._timeline.now
+            if not now.drafts:
+                raise PlanError("there is nothing to commit: no format was changed since the last commit")
+            entry = Commit.now(note, {name: (now.committed[name], fmt) for name, fmt in now.drafts.items()})
+            committed = {**now.committed, **now.drafts}
+            self._step(dataclasses.replace(now, committed=committed, drafts={}, history=(*now.history, entry)))
+        self._tell("commit", entry.changes)
+        return entry
+
+    def revert(self, name: str | None = None) -> None:
+        """Drop the draft of one tensor, or all drafts but those of locked tensors."""
+        with self._guard:
+            now = self._timeline.now
+            if name is not None:
+                self._unlocked(self._known(name))
+            dropped = {n for n in now.drafts if (n not in now.locked if name is None else n == name)}
+            if not dropped:
+                return
+            kept = {n: fmt for n, fmt in now.drafts.items() if n not in dropped}
+            self._step(dataclasses.replace(now, drafts=kept))
+        self._tell("revert", dropped)
+
+    def undo(self) -> None:
+        """Take back the last draft, commit, revert, lock or opened file.
+
+        Raises
+        ------
+        PlanError
+            There is nothing to undo.
+        """
+        self._travel("undo", self._timeline.back)
+
+    def redo(self) -> None:
+        """Do again what was last undone.
+
+        Raises
+        ------
+        PlanError
+            There is nothing to redo.
+        """
+        self._travel("redo", self._timeline.forward)
+
+    def lock(self, *names: str) -> None:
+        """Protect tensors: their formats can then be neither set nor proposed nor reverted, only committed."""
+        self._relock(names, lambda locked: locked | set(names))
+
+    def unlock(self, *names: str) -> None:
+        """Free tensors that were locked."""
+        self._relock(names, lambda locked: locked - set(names))
+
+    # Steps that look at the network
+
+    def equalize(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+        """Scale the channels of activations so that each uses its tensor's whole window; the network stays the same.
+
+        Weights, biases and clamps are scaled to match, exactly, and the windows of what changed are chosen anew. The
+        tensors, their histograms and previews are the scaled ones from then on.
+
+        Parameters
+        ----------
+        model
+            The network that the plan is of. It is not changed, neither here nor by the steps below.
+        data
+            Batches, as for :func:`qwidgets.calibrate`. What they reach bounds the factors.
+        how
+            ``progress=False`` shows no bar; ``stop``, a function that is asked now and then, ends the step by giving
+            True.
+
+        Returns
+        -------
+        The entry of the history; None if it was stopped, and then, as after any error, the plan is as it was. It is one
+        step for undo, as are the next two.
+
+        Raises
+        ------
+        PlanError
+            There are drafts, or the plan is of another network.
+        DataError
+            The data cannot be fed to the network.
+        """
+        from qwidgets.adjusting.equalization import equalize
+
+        return self._adjust("equalized", equalize, model, data, **how)
+
+    def correct_bias(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+        """Take what quantization adds to each output channel on the average over the data off the biases.
+
+        See :meth:`equalize` for the arguments and errors.
+        """
+        from qwidgets.adjusting.bias_correction import correct_bias
+
+        return self._adjust("biases corrected", correct_bias, model, data, **how)
+
+    def round_adaptively(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+        """Round each weight up or down so that its layer's output over the data is kept, and correct the biases.
+
+        A weight keeps this rounding as long as it has the format that it was made for. See :meth:`equalize` for the
+        arguments and errors.
+        """
+        from qwidgets.adjusting.adaptive_rounding import round_adaptively
+
+        return self._adjust("weights rounded adaptively", round_adaptively, model, data, **how)
+
+    # Questions
+
+    def preview(self, name: str, fmt: NumberFormat | None = None) -> Preview | None:
+        """What a format would do to a tensor: ``fmt``, or else the one that the plan has for it now.
+
+        Returns
+        -------
+        None where the tensor stays in float, or takes its step from its layer's accumulator.
+        """
+        fmt = self[name] if fmt is None else fmt
+        return None if fmt is None else self._previews.of(self._calibrated(), self._known(name), fmt)
+
+    def committed_preview(self, name: str) -> Preview | None:
+        """As :meth:`preview`, for the committed format."""
+        fmt = self._timeline.now.committed[self._known(name)]
+        return None if fmt is None else self._previews.of(self._calibrated(), name, fmt)
+
+    def table(self, names: Iterable[str] | None = None) -> pd.DataFrame:
+        """A row per tensor, or per tensor that is named: its format with its counts, and beside it what is committed.
+
+        Counts are values, ``…_percent`` is of all values of the tensor, ``sqnr_db`` is estimated from the histogram,
+        and where ``exact`` is False underflow and overflow are upper bounds. ``state`` is made of the words draft,
+        locked and float.
+        """
+        return plan_table.table(self, self.names if names is None else map(self._known, names))
+
+    def diff(self, other: "Plan") -> pd.DataFrame:
+        """The tensors whose formats (drafts counted) another plan has otherwise, as text: ``this``, ``other``."""
+        return plan_table.diff(self, other)
+
+    def _repr_html_(self) -> str:
+        return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
+
+    # Files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write formats, drafts, locks and history as JSON; an existing file stays whole until the new one is.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
+        """
+        plan_file.write(Path(path), self.network, self.digest, self._rows, self._timeline.now)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], calibration: "Calibration | None" = None) -> "Plan":
+        """Read a plan that was saved. Without a calibration it knows the formats but can preview nothing.
+
+        Raises
+        ------
+        FileError
+            The file cannot be read, is damaged, or is no plan.
+        PlanError
+            The plan belongs to another network than the calibration: what does not fit is named.
+        """
+        content = plan_file.read(Path(path))
+        plan = cls.__new__(cls)
+        super(Plan, plan).__init__()
+        if calibration is None:
+            plan._assemble(None, content.network, content.digest, content.rows, content.snapshot)
+        else:
+            content.check_fits(calibration.network, calibration.rows)
+            plan._assemble(
+                calibration,
+                calibration.network,
+                calibration.digest,
+                calibration.rows,
+                content.snapshot_for(calibration),
+            )
+        return plan
+
+    def open(self, path: str | os.PathLike[str]) -> None:
+        """Take over the formats, drafts, locks and history of a saved plan: one step, which undo takes back.
+
+        Raises
+        ------
+        FileError, PlanError
+            As for :meth:`load`; the plan is then as it was.
+        """
+        content = plan_file.read(Path(path))
+        content.check_fits(self.network, self.rows)
+        with self._guard:
+            self._step(content.snapshot_for(self._calibration))
+        self._tell("open", self._rows)
+
+    # Behind it
+
+    def _known(self, name: str) -> str:
+        if name not in self._rows:
+            raise PlanError(f"the network {self.network} has no tensor {name!r}{self._suggestion(str(name))}")
+        return name
+
+    def _suggestion(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._rows, n=3, cutoff=0.4)
+        return f"; did you mean {' or '.join(map(repr, close))}?" if close else "; plan.names lists all"
+
+    def _unlocked(self, name: str) -> str:
+        if name in self._timeline.now.locked:
+            raise PlanError(f"{name!r} is locked; plan.unlock({name!r}) frees it")
+        return name
+
+    def _calibrated(self) -> "Calibration":
+        if self.calibration is None:
+            raise PlanError("this plan has no calibration to ask; Plan.load(path, calibration) gives it one")
+        return self.calibration
+
+    def _draft(self, formats: Mapping[str, NumberFormat | str | None], *, continues: bool) -> None:
+        parsed = {name: plan_formats.read(self._rows[self._known(name)], fmt) for name, fmt in formats.items()}
+        with self._guard:
+            now = self._timeline.now
+            for name in parsed:
+                self._unlocked(name)
+            changed = {name for name, fmt in parsed.items() if now.current(name) != fmt}
+            if not changed:
+                return
+            merged = {**now.drafts, **parsed}
+            drafts = {name: fmt for name, fmt in merged.items() if fmt != now.committed[name]}
+            following = dataclasses.replace(now, drafts=drafts)
+            if continues and self._last_draft == frozenset(parsed):
+                self._timeline.now = following
+            else:
+                self._step(following)
+                self._last_draft = frozenset(parsed)
+        self._tell("draft", changed)
+
+    def _adjust(
+        self,
+        note: str,
+        work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], "Adjusted"],
+        model: "nn.Module",
+        data: Iterable[Any],
+        progress: bool = True,
+        stop: Callable[[], bool] | None = None,
+    ) -> Commit | None:
+        start = self._timeline.now
+        if start.drafts:
+            raise PlanError(f"{len(start.drafts)} drafts are not committed; commit() or revert() them first")
+        try:
+            done = work(model, self, data, Progress(progress, stop))
+        except Stopped:
+            return None
+        with self._guard:
+            if self._timeline.now is not start:
+                raise PlanError("the plan was changed while it was being adjusted; do the step again")
+            entry = Commit.now(note, {name: (start.committed[name], fmt) for name, fmt in done.formats.items()})
+            committed = {**start.committed, **done.formats}
+            self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
+        self._tell("commit", self._rows)
+        return entry
+
+    def _relock(self, names: tuple[str, ...], change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        with self._guard:
+            for name in names:
+                self._known(name)
+            locked = change(self._timeline.now.locked)
+            if locked == self._timeline.now.locked:
+                return
+            self._step(dataclasses.replace(self._timeline.now, locked=locked))
+        self._tell("lock", names)
+
+    def _step(self, following: Snapshot) -> None:
+        self._timeline.step(following)
+        self._last_draft = frozenset()
+
+    def _travel(self, kind: Literal["undo", "redo"], move: Callable[[], None]) -> None:
+        with self._guard:
+            before = self._timeline.now
+            move()
+            self._last_draft = frozenset()
+            moved = before.differing(self._timeline.now)
+        self._tell(kind, moved)
+
+    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
+        revision = self.change.revision + 1 if self.change else 1
+        self.set_trait("change", Change(kind, frozenset(names), revision))
