@@ -1,0 +1,1 @@
+"""A network computed in integers: sums that are exact, a rule for each operation, the program of all steps."""

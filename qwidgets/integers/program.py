@@ -1,0 +1,387 @@
+"""A captured network with a format for each tensor, turned into steps that compute on integer codes.
+
+A :class:`Program` walks the graph once and decides for each operation, from the formats alone, whether it has an
+integer form (:mod:`qwidgets.integers.rules`) or runs in float. It holds no tensors but the codes of constants; whoever
+runs it lends it the rest.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Interpreter, Node
+from torch.utils import _pytree as pytree
+
+from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
+from qwidgets.capturing import operations
+from qwidgets.capturing.rows import shape_of
+from qwidgets.errors import PlanError
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.accumulation import FLOAT64_HOLDS, Accumulator, Codes
+from qwidgets.integers.rules import RULES, Call, Exact, Operand
+from qwidgets.network import Layer, Network
+from qwidgets.per_channel import PerChannel
+from qwidgets.planning.adjustments import NONE, Adjustments
+from qwidgets.planning.plan_state import Format
+
+Observer = Callable[[str, Tensor], object]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """The values of a weight or bias row, in the place of an argument."""
+
+    row: str
+
+
+Lookup = Callable[[Any], Any]
+"""Finds what stands behind a `Node`, a `Parameter`, or a device that is written in the graph."""
+
+Step = Callable[[Lookup], Any]
+"""Computes a node's value, given a function that finds what it reads."""
+
+
+class State(Protocol):
+    """Where a program finds tensors while it runs, all on one device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where that is."""
+        ...
+
+    def tensor(self, target: str) -> Tensor:
+        """Give a parameter or buffer of the network."""
+        ...
+
+    def values(self, parameter: Parameter) -> Tensor:
+        """Give the values of a weight or bias: codes times their step, or in float where the row is kept so."""
+        ...
+
+
+class Program:
+    """The steps of a network under some formats.
+
+    Attributes
+    ----------
+    formats
+        The format of each row; that of a bias at its accumulator, once its step is known.
+    codes
+        The integers of each weight and bias that has a format, int64, by row.
+    float_islands
+        Why a row is computed in float, for each that is.
+    steps
+        How each node of the graph is computed; one without a step is a placeholder, or not needed.
+    accumulators
+        The register that each row's sums are computed in.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        formats: Mapping[str, Format],
+        accumulator_bits: int,
+        adjustments: Adjustments = NONE,
+    ) -> None:
+        self.accumulators: dict[str, Accumulator] = {}
+        self.float_islands: dict[str, str] = {}
+        self.formats: dict[str, FixedPoint | PerChannel | None] = {
+            row: None if isinstance(fmt, AccumulatorFormat) else fmt for row, fmt in formats.items()
+        }
+        self.codes = {
+            row: adjustments.codes(row, fmt, values)
+            for row, values in network.parameters.items()
+            if (fmt := self.formats[row]) is not None
+        }
+        self._graph = network.graph
+        self._asked = formats
+        self._parameters = network.parameters
+        self._bits = accumulator_bits
+        self._rows = {node: row for row, node in network.nodes.items()}
+        self._constants = _constant_rows(network)
+        self._folded = {layer.batch_norm_node for layer in network.layers}
+        self._layers = {layer.node: layer for layer in network.layers}
+        self._operands: dict[Node, Operand] = {}
+        self.steps: dict[Node, Step] = {}
+        for node in self._graph.graph.nodes:
+            self._add(node)
+            if node in self._rows:
+                self._quantize(node, self.formats[self._rows[node]])
+
+    def run(self, state: State, leaves: Sequence[Any], observe: Observer | None = None) -> Any:
+        """Compute the outputs, in the model's structure, from the flat arguments of a call.
+
+        ``observe(row, values)`` is called for each input and activation row.
+        """
+        simulator = _Simulator(self._graph, self.steps, state, self._rows if observe else {}, observe)
+        return self._graph.graph.process_outputs(simulator.run(*leaves, enable_io_processing=False))
+
+    # Which step, and what is known of what it gives
+
+    def _add(self, node: Node) -> None:
+        if node in self._constants:
+            parameter = Parameter(self._constants[node])
+            self._set(node, lambda look: look(parameter), self._operand(parameter))
+        elif node.op == "output":
+            self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
+        elif node.op == "call_function":
+            if node in self._folded:
+                before = node.all_input_nodes[0]
+                self._set(node, lambda look: look(before), self._operands.get(before))
+            elif operations.only_moves(node):
+                self._move(node)
+            else:
+                self._compute(node)
+
+    def _set(self, node: Node, step: Step, operand: Operand | None) -> None:
+        self.steps[node] = step
+        if operand is not None:
+            self._operands[node] = operand
+
+    def _operand(self, value: Any) -> Operand | None:
+        if isinstance(value, Node):
+            return self._operands.get(value)
+        if isinstance(value, Parameter) and value.row in self.codes:
+            fmt, codes = self.formats[value.row], self.codes[value.row]
+            assert fmt is not None
+            shifts = None
+            if isinstance(fmt, PerChannel):
+                shifts = torch.tensor([-length - fmt.lsb for length in fmt.fraction_lengths])
+            return Operand(Codes.of(fmt), tuple(codes.shape), codes, fmt.rounding, shifts)
+        return None
+
+    def _move(self, node: Node) -> None:
+        operand = self._operands.get(operations.trail_of(node)[1])
+        if operand is None or not _fills_with(node, operand.codes):
+            self._set(node, self._in_float(node, {}), None)
+            return
+        integers = operand.integers if operand.shifts is None else None
+        if integers is not None:
+            alone = node.all_input_nodes == [operations.trail_of(node)[1]]
+            integers = call(node, {}, lambda _: integers) if alone else None
+        self._set(
+            node,
+            lambda look: call(node, {}, look),
+            replace(operand, shape=_shape(node), integers=integers, shifts=None),
+        )
+
+    def _compute(self, node: Node) -> None:
+        given = arguments(node)
+        layer = self._layers.get(node)
+        if layer is not None and layer.bias_row is not None:
+            if operations.is_batch_norm(node):
+                given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
+            if isinstance(self._asked[layer.bias_row], AccumulatorFormat):
+                self._place_bias(layer, self._operand(given["input"]))
+            if self._operand(given.get("bias")) is None:
+                given["bias"] = Parameter(layer.bias_row)
+        exact, reason = self._exact(node, given)
+        if exact is None:
+            if reason:
+                self.float_islands.setdefault(self._row_of(node), reason)
+            self._set(node, self._in_float(node, given), None)
+            return
+
+        def step(look: Lookup) -> Any:
+            return exact.run(pytree.tree_map(lambda value: _found(value, look), given))
+
+        self._set(node, step, Operand(exact.codes, _shape(node)))
+
+    def _place_bias(self, layer: Layer, x: Operand | None) -> None:
+        """Give a bias the step of its layer's accumulator; it stays in float where the layer computes in float."""
+        row, weight = layer.bias_row, self.formats[layer.weight_row]
+        assert row is not None
+        if x is None or weight is None:
+            return
+        fmt = ACCUMULATOR.at(x.codes.lsb, weight)
+        if self.formats[row] not in (None, fmt):
+            raise PlanError(f"{row!r} is added to accumulators of different steps; give it a window instead")
+        self.formats[row] = fmt
+        self.codes[row] = fmt.to_integer(self._parameters[row])
+
+    def _exact(self, node: Node, given: Mapping[str, Any]) -> tuple[Exact | None, str]:
+        """Give the integer form of an operation, or why it has none: "" where that matters to nobody."""
+        name = operations.name_of(node)
+        tensors = [value for value in pytree.tree_leaves(dict(given)) if _is_float_tensor(value)]
+        known = [operand for value in tensors if (operand := self._operand(value)) is not None]
+        if not tensors or not _gives_floats(node):
+            return None, ""
+        if name not in RULES:
+            return None, f"{name} has no integer form"
+        if len(known) < len(tensors):
+            missing = [self._source(value) for value in tensors if self._operand(value) is None]
+            return None, f"{name} reads {' and '.join(dict.fromkeys(missing))} in float"
+        accumulator = self.accumulators.setdefault(self._row_of(node), Accumulator(self._bits))
+        arguments = pytree.tree_map(lambda value: self._operand(value) or value, dict(given))
+        exact = None
+        if all(operand.codes.divisor == 1 for operand in known):
+            operation: Any = node.target
+            exact = RULES[name](Call(name, arguments, operation, accumulator))
+        if exact is None:
+            return None, f"{name} has no integer form with these arguments"
+        if exact.codes.largest > FLOAT64_HOLDS:
+            return None, f"the integers of {name} need more than 53 bits"
+        return exact, ""
+
+    def _source(self, value: Node | Parameter) -> str:
+        """Name what a value comes from."""
+        if isinstance(value, Parameter):
+            return value.row
+        source = operations.trail_of(value)[-1]
+        return self._constants.get(source) or self._row_of(source)
+
+    def _row_of(self, node: Node) -> str:
+        """Give the row that a node's value ends up in."""
+        reached = [node]
+        for at in reached:
+            if at in self._rows:
+                return self._rows[at]
+            reached.extend(user for user in at.users if user not in reached)
+        return node.name
+
+    def _quantize(self, node: Node, fmt: FixedPoint | PerChannel | None) -> None:
+        step: Step = self.steps.get(node) or (lambda look: look(node))
+        self._operands.pop(node, None)
+        if fmt is None:
+            dtype = _dtype(node)
+            self.steps[node] = lambda look: step(look).to(dtype)
+            return
+        assert isinstance(fmt, FixedPoint)  # formats per channel are for weights only
+        codes = Codes.of(fmt)
+        self._set(node, lambda look: _quantized(step(look), fmt, codes), Operand(codes, _shape(node)))
+
+    def _in_float(self, node: Node, given: Mapping[str, Any]) -> Step:
+        """Run an operation as the model does, in the model's float type."""
+
+        def look_in_float(look: Lookup) -> Lookup:
+            def found(value: Any) -> Any:
+                if isinstance(value, Parameter):
+                    return look(value).to(_dtype(node))
+                if value in self._operands:
+                    return look(value).to(_dtype(value))
+                return look(value)
+
+            return found
+
+        return lambda look: call(node, given, look_in_float(look))
+
+    def _as_output(self, value: Any, look: Lookup) -> Any:
+        if not isinstance(value, Node):
+            return value
+        operand = self._operands.get(value)
+        if operand is None:
+            return look(value)
+        dtype = _dtype(value)
+        return look(value).to(dtype if operand.codes.held_by(dtype) else torch.float64)
+
+
+class _Simulator(Interpreter):
+    """Runs the steps of a program on one call's arguments."""
+
+    def __init__(
+        self, graph: GraphModule, steps: Mapping[Node, Step], state: State, rows: Mapping[Node, str], observe: Any
+    ) -> None:
+        super().__init__(graph)
+        self._steps = steps
+        self._state = state
+        self._rows = rows
+        self._observe = observe
+
+    def run_node(self, n: Node) -> Any:
+        """Give the value of a node."""
+        if n.op == "placeholder":
+            self.env[n] = next(self.args_iter)
+        elif n.op == "get_attr":
+            self.env[n] = self._state.tensor(str(n.target)) if n not in self._steps else None
+        if n in self._steps:
+            self.env[n] = self._steps[n](self._look)
+        if n in self._rows:
+            self._observe(self._rows[n], self.env[n])
+        return self.env[n]
+
+    def _look(self, value: Any) -> Any:
+        if isinstance(value, Parameter):
+            return self._state.values(value)
+        return self._state.device if isinstance(value, torch.device) else self.env[value]
+
+
+def _quantized(values: Tensor, fmt: FixedPoint, codes: Codes) -> Tensor:
+    return fmt.quantize(values.to(torch.promote_types(values.dtype, codes.carrier))).to(codes.carrier)
+
+
+def _constant_rows(network: Network) -> dict[Node, str]:
+    """Tell the row of each node that holds a constant; one tensor may be read by several nodes."""
+    rows = {node: row for row, node in network.parameter_nodes.items()}
+    of_target = {node.target: row for node, row in rows.items() if node.op == "get_attr"}
+    for node in network.graph.graph.find_nodes(op="get_attr"):
+        if node.target in of_target:
+            rows[node] = of_target[node.target]
+    return rows
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """Give the arguments of an operation by name, those that were left out too."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {}
+    passed = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
+    return {
+        item.name: passed.get(item.name, item.default_value)
+        for item in schema.arguments
+        if item.name in passed or item.has_default_value()
+    }
+
+
+def call(node: Node, given: Mapping[str, Any], look: Lookup) -> Any:
+    """Run an operation: on arguments by name where they are given, else on the node's own."""
+    args, kwargs = ((), given) if given else (node.args, node.kwargs)
+    args, kwargs = pytree.tree_map(lambda value: _found(value, look), (tuple(args), dict(kwargs)))
+    target: Any = node.target
+    if given and operations.is_batch_norm(node):
+        target = _scale_and_shift
+    return target(*args, **kwargs)
+
+
+def _scale_and_shift(**given: Tensor) -> Tensor:
+    """A batch norm by itself, its statistics already in its weight and bias."""
+    channels = (-1, *[1] * (given["input"].ndim - 2))
+    return given["input"] * given["weight"].reshape(channels) + given["bias"].reshape(channels)
+
+
+def _found(value: Any, look: Lookup) -> Any:
+    if isinstance(value, Tensor):  # bounds of a clamp, one for each channel
+        return value.to(look(value.device))
+    return look(value) if isinstance(value, Node | Parameter | torch.device) else value
+
+
+def _is_float_tensor(value: Any) -> bool:
+    return isinstance(value, Parameter) or (isinstance(value, Node) and operations.is_float(value))
+
+
+def _gives_floats(node: Node) -> bool:
+    given = pytree.tree_leaves(operations.value_of(node))
+    return any(isinstance(value, Tensor) and value.is_floating_point() for value in given)
+
+
+def _fills_with(node: Node, codes: Codes) -> bool:
+    """Whether what a moving operation fills up with, if anything, is a value that the codes have."""
+    given = arguments(node)
+    if operations.name_of(node) not in ("constant_pad_nd", "pad", "masked_fill", "fill"):
+        return True
+    value = given.get("value")
+    if not isinstance(value, int | float | None):
+        return False
+    code = (value or 0) / 2.0**codes.lsb
+    return code == round(code) and codes.low <= code <= codes.high if math.isfinite(code) else False
+
+
+def _dtype(node: Node) -> torch.dtype:
+    value = operations.value_of(node)
+    return value.dtype if isinstance(value, Tensor) else torch.get_default_dtype()
+
+
+def _shape(node: Node) -> tuple[int | None, ...]:
+    value = operations.value_of(node)
+    return shape_of(value) if isinstance(value, Tensor) else ()
