@@ -1,0 +1,1 @@
+"""Steps that look at the network and change its numbers, so that formats keep the accuracy; `Plan` has them."""

@@ -1,0 +1,140 @@
+"""Adaptive rounding: each weight is rounded up or down so that the layer's output is kept, not the weight.
+
+Layer after layer, with inputs taken from the network as quantized so far and outputs from the one in float, the
+weights are first refitted to those inputs by least squares, then rounded one input at a time, and what each rounding
+does to the output is made up for by the weights that are still to come. The mean error is left to the bias.
+
+Sources: Frantar et al., "GPTQ" (2022), for rounding with the inverse of the Hessian; the refitting to quantized inputs
+follows Li et al., "GPTAQ" (2025).
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qwidgets import schemes
+from qwidgets.adjusting import lockstep
+from qwidgets.adjusting.bias_correction import correct, shifted
+from qwidgets.adjusting.layer_inputs import Moments, moments
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.network import unwrapped
+from qwidgets.per_channel import PerChannel
+from qwidgets.plan import Adjusted, Plan
+from qwidgets.planning.adjustments import Rounding
+from qwidgets.planning.plan_state import Format
+from qwidgets.progress import Progress
+from qwidgets.simulation import recapture
+
+DAMPING = 0.01
+"""Share of the mean of the Hessian's diagonal that is added to it, so that few data do not decide too much."""
+
+BLOCK = 128
+"""So many inputs are rounded before the remaining ones are updated at once: the same result, in less time."""
+
+
+def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
+    """Round the weights of convolutions and linear layers, and correct the biases on the way.
+
+    Formats per channel are chosen anew for the refitted weights; other windows stay as they are.
+    """
+    before = plan.adjustments
+    network = before.applied(recapture(model, plan))
+    leaves = lockstep.leaves_of(network, unwrapped(model), data)
+    roundings, shifts, formats = dict(before.roundings), dict(before.shifts), {}
+    with progress.over(len(network.layers), "round"):
+        for meeting in lockstep.meetings(network, plan.committed, before, leaves):
+            row = meeting.layer.weight_row
+            fmt = plan.committed[row]
+            found = None
+            if isinstance(fmt, FixedPoint | PerChannel) and row not in plan.locked and row not in formats:
+                found = moments(meeting)
+            if found is not None and isinstance(fmt, FixedPoint | PerChannel):
+                weight = meeting.reference.parameters[row]
+                fmt, codes = _rounded(weight.double().cpu(), found, fmt)
+                offsets = codes - fmt.to_integer(weight.cpu())
+                roundings[row] = Rounding(fmt, offsets.numpy().astype(np.int16))
+                formats[row] = fmt
+                meeting.quantized.parameters[row] = fmt.from_integer(codes).to(weight)
+            correct(meeting, plan, shifts)
+            progress.step()
+    changed: dict[str, Format] = {row: fmt for row, fmt in formats.items() if fmt != plan.committed[row]}
+    return Adjusted(shifted(plan, network, dataclasses.replace(before, roundings=roundings, shifts=shifts)), changed)
+
+
+def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tuple[FixedPoint | PerChannel, Tensor]:
+    """Give the format and the codes of a weight."""
+    groups, inputs = found.hessian.shape[:2]
+    rows = weight.reshape(groups, -1, inputs)
+    damped = found.hessian + DAMPING * _mean_diagonal(found.hessian) * torch.eye(inputs, dtype=torch.float64)
+    drift = found.cross - found.hessian
+    fitted = rows + torch.linalg.solve(damped, (rows @ drift).transpose(1, 2)).transpose(1, 2)
+    shaped = fitted.reshape(weight.shape)
+    if isinstance(fmt, PerChannel):
+        fmt = schemes.least_squares(shaped, fmt.word_length, fmt.signed)
+        steps = torch.from_numpy(fmt.steps).reshape(groups, -1)
+        one = fmt[0]
+    else:
+        steps = torch.full(rows.shape[:2], fmt.step, dtype=torch.float64)
+        one = fmt
+    ends = one.min / one.step, one.max / one.step
+    codes = fit_codes(fitted, damped, steps, ends)
+    nearest = (rows / steps.unsqueeze(2)).round().clamp(*ends)
+    # Where weights saturate, what cannot be made up for piles up: then nearest is better.
+    away = [kept * steps.unsqueeze(2) - fitted for kept in (codes, nearest)]
+    errors = [((part @ found.hessian) * part).sum(2, keepdim=True) for part in away]
+    codes = torch.where(errors[0] <= errors[1], codes, nearest)
+    return fmt, codes.reshape(weight.shape).to(torch.int64)
+
+
+def _mean_diagonal(matrices: Tensor) -> Tensor:
+    mean = matrices.diagonal(dim1=1, dim2=2).mean(1)
+    return mean.clamp_min(torch.finfo(torch.float32).tiny).reshape(-1, 1, 1)
+
+
+def fit_codes(rows: Tensor, hessian: Tensor, steps: Tensor, ends: tuple[float, float]) -> Tensor:
+    """Round rows of weights so that little changes of what they give for inputs of known second moments.
+
+    Parameters
+    ----------
+    rows
+        Weights, (groups, outputs, inputs), float64.
+    hessian
+        Second moments of the inputs, (groups, inputs, inputs), positive definite.
+    steps
+        The step of each output, (groups, outputs).
+    ends
+        The least and the greatest code.
+
+    Returns
+    -------
+    Tensor
+        Codes as whole float64 numbers, in the shape of ``rows``.
+
+    Examples
+    --------
+    >>> rows, inputs = torch.tensor([[[0.4, 0.4]]]).double(), torch.tensor([[[1.0, 0.9], [0.9, 1.0]]]).double()
+    >>> fit_codes(rows, inputs, torch.ones(1, 1).double(), (-8, 7)).sum()
+    tensor(1., dtype=torch.float64)
+    """
+    inputs = rows.shape[2]
+    order = hessian.diagonal(dim1=1, dim2=2).argsort(1, descending=True)
+    across = order.unsqueeze(1).expand_as(rows)
+    hessian = hessian.gather(1, order.unsqueeze(2).expand_as(hessian)).gather(2, order.unsqueeze(1).expand_as(hessian))
+    left = rows.gather(2, across).clone()
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)
+    codes = torch.zeros_like(left)
+    for start in range(0, inputs, BLOCK):
+        stop = min(start + BLOCK, inputs)
+        errors = torch.zeros_like(left[:, :, start:stop])
+        for place in range(start, stop):
+            code = (left[:, :, place] / steps).round().clamp(*ends)
+            codes[:, :, place] = code
+            error = (left[:, :, place] - code * steps) / factor[:, place, place].unsqueeze(1)
+            left[:, :, place:stop] -= error.unsqueeze(2) * factor[:, place, place:stop].unsqueeze(1)
+            errors[:, :, place - start] = error
+        left[:, :, stop:] -= errors @ factor[:, start:stop, stop:]
+    return torch.zeros_like(codes).scatter(2, across, codes)

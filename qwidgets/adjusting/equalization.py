@@ -1,0 +1,161 @@
+"""Equalization: channels scaled so that each uses the whole window of its tensor.
+
+Every channel of an activation is multiplied by a factor, the layers before and after it are scaled to match, and
+clamps move with it: the network computes what it did (`qwidgets.planning.channel_groups`). Since a factor may be any
+number, it does for power-of-two formats what a free scale for each channel would do, and hardware sees nothing of it.
+
+Source of the idea: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction" (2019).
+Theirs balances the ranges of weights; here weights have windows of their own, and the activations are balanced.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qwidgets import schemes
+from qwidgets.adjusting.lockstep import Side, leaves_of
+from qwidgets.bit_histogram import BitHistogram
+from qwidgets.calibrating.calibrated import Calibration
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.network import Network, unwrapped
+from qwidgets.per_channel import PerChannel
+from qwidgets.plan import Adjusted, Plan
+from qwidgets.planning import channel_groups
+from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.plan_state import Format
+from qwidgets.progress import Progress
+from qwidgets.simulation import recapture
+
+MOST = 64.0
+"""No channel is scaled up by more than this over the one that is scaled least: one that is always near zero."""
+
+
+def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
+    """Scale each channel so that its largest value in the data reaches the top of its tensor's range.
+
+    The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
+    """
+    model, network = unwrapped(model), recapture(model, plan)
+    groups = [group for group in channel_groups.find(network) if not set(group.rows) & plan.locked]
+    leaves = leaves_of(network, model, data)
+    before = plan.adjustments
+    original = dict(network.parameters)
+    reached = _Reached()
+    with progress.over(2 * len(leaves), "equalize"):
+        _run(before.applied(network), leaves, reached, progress)
+        given: dict[torch.fx.Node, Tensor] = {}
+        factors = dict(before.factors)
+        for group in groups:
+            scale = _factors([reached.largest[row] for row in group.rows], *_range(group, plan, reached))
+            for row in group.rows:
+                factors[row] = _times(factors.get(row), (scale,))
+            given.update(dict.fromkeys(group.nodes, scale))
+        shifts = dict(before.shifts)
+        for layer in network.layers:
+            shape, node = tuple(original[layer.weight_row].shape), layer.node
+            of_groups = int(node.args[6]) if len(node.args) > 6 and isinstance(node.args[6], int) else 1
+            found = channel_groups.weight_factors(layer, given, shape, of_groups)
+            if found:
+                factors[layer.weight_row] = _times(factors.get(layer.weight_row), found)
+            if node in given and layer.bias_row is not None:
+                factors[layer.bias_row] = _times(factors.get(layer.bias_row), (given[node],))
+                if layer.bias_row in shifts:
+                    shifts[layer.bias_row] = shifts[layer.bias_row] * given[node].numpy()
+        changed = {row for row in factors if factors[row] is not before.factors.get(row)}
+        roundings = {row: rounding for row, rounding in before.roundings.items() if row not in changed}
+        after = Adjustments(factors, shifts, roundings)
+        # The clamps of a captured graph are moved once: a fresh one.
+        adjusted = after.applied(recapture(model, plan))
+        counted = _Counted(changed)
+        _run(adjusted, leaves, counted, progress)
+    calibration = _recounted(plan, adjusted.parameters, counted.histograms)
+    after = dataclasses.replace(after, calibration=calibration)
+    return Adjusted(after, {row: _anew(plan.committed[row], row, calibration) for row in changed})
+
+
+class _Reached:
+    """The largest magnitude of each channel of each row, and whether any value of the row is negative."""
+
+    def __init__(self) -> None:
+        self.largest: dict[str, Tensor] = {}
+        self.signed: set[str] = set()
+
+    def __call__(self, row: str, values: Tensor) -> None:
+        if values.ndim < 2:
+            return
+        if bool((values < 0).any()):
+            self.signed.add(row)
+        top = values.abs().amax([axis for axis in range(values.ndim) if axis != 1]).double().cpu()
+        self.largest[row] = torch.maximum(self.largest[row], top) if row in self.largest else top
+
+
+class _Counted:
+    """The histograms of some rows."""
+
+    def __init__(self, rows: set[str]) -> None:
+        self._rows = rows
+        self.histograms: dict[str, BitHistogram] = {}
+
+    def __call__(self, row: str, values: Tensor) -> None:
+        if row in self._rows:
+            self.histograms.setdefault(row, BitHistogram()).update(values)
+
+
+def _run(network: Network, leaves: list[list[Any]], observe: Any, progress: Progress) -> None:
+    """Run a network in float, batch by batch, and show its rows."""
+    rows = {node: row for row, node in network.nodes.items()}
+    with torch.no_grad():
+        for batch in leaves:
+            side = Side(network, {row.name: None for row in network.rows}, [batch])
+            for node in network.graph.graph.nodes:
+                if node.op == "output":
+                    break
+                side.compute(node)
+                if node in rows:
+                    observe(rows[node], side.values[node][0])
+                side.forget(node)
+            progress.step()
+
+
+def _range(group: channel_groups.ChannelGroup, plan: Plan, reached: _Reached) -> tuple[float, float]:
+    """Give the present largest value of a group, and the end of the window that it should reach."""
+    present = max(float(reached.largest[row].max()) for row in group.rows)
+    signed = bool(set(group.rows) & reached.signed)
+    lengths = [fmt.word_length for row in group.rows if isinstance(fmt := plan.committed[row], FixedPoint)]
+    bits = (min(lengths) if lengths else 8) - signed
+    return present, math.ldexp(1 - 2.0**-bits, math.frexp(present)[1]) if present else 1.0
+
+
+def _factors(largest: list[Tensor], present: float, target: float) -> Tensor:
+    if not present:
+        return torch.ones_like(largest[0])
+    tops = torch.stack(largest).amax(0)
+    return (target / tops.clamp_min(present / MOST)).clamp_min(target / present)
+
+
+def _times(before: tuple[Any, ...] | None, more: Iterable[Tensor]) -> tuple[Any, ...]:
+    """Multiply factors; those that do not broadcast to less stay apart."""
+    found = [*(before or ()), *(factor.double().numpy() for factor in more)]
+    merged: dict[tuple[bool, ...], Any] = {}
+    for factor in found:
+        key = tuple(size == 1 for size in factor.shape)
+        merged[key] = merged[key] * factor if key in merged else factor
+    return tuple(merged.values())
+
+
+def _recounted(plan: Plan, parameters: Mapping[str, Tensor], histograms: Mapping[str, BitHistogram]) -> Calibration:
+    """Give the plan's calibration with the histograms of what was scaled."""
+    calibration = plan.calibration
+    assert calibration is not None
+    return calibration.with_values(parameters, histograms)
+
+
+def _anew(fmt: Format, row: str, calibration: Calibration) -> Format:
+    if isinstance(fmt, PerChannel):
+        signed = calibration[row].negative > 0
+        return schemes.least_squares(calibration.values(row), fmt.word_length, signed)
+    return schemes.mse(calibration[row], fmt.word_length) if isinstance(fmt, FixedPoint) else fmt

@@ -1,0 +1,165 @@
+"""A network in float and the same network under its formats, run side by side, layer by layer.
+
+Whoever walks along sees for each layer what goes into it on both sides, and may change its weight and bias before the
+quantized side goes on: so what comes later sees what has been decided earlier. Activations are rounded as the plan
+says; sums are computed in float, which is what a search or a correction needs of them, if not the last bit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from qwidgets.calibrating.batches import batches_of, call_of, moved
+from qwidgets.capturing import operations
+from qwidgets.errors import DataError
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.program import Parameter, Program
+from qwidgets.network import Layer, Network
+from qwidgets.per_channel import PerChannel
+from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.plan_state import Format
+
+
+class Side:
+    """One of the two: a program without the integers, and the values of all nodes that are still needed, by batch."""
+
+    def __init__(self, network: Network, formats: Mapping[str, Format], leaves: list[list[Any]]) -> None:
+        self.values: dict[Node, list[Any]] = {}
+        self.parameters = dict(network.parameters)
+        kept = {row.name: None if row.kind in ("weight", "bias") else formats[row.name] for row in network.rows}
+        self._steps = Program(network, kept, 32).steps
+        self._graph = network.graph
+        self._leaves = [iter(batch) for batch in leaves]
+        self.device = next((leaf.device for batch in leaves for leaf in batch if isinstance(leaf, Tensor)), _CPU)
+        self._last = {given: node for node in network.graph.graph.nodes for given in node.all_input_nodes}
+
+    def compute(self, node: Node) -> None:
+        """Give a node its values, one for each batch."""
+        if node.op == "placeholder" and node not in self.values:
+            self.values[node] = [next(batch) for batch in self._leaves]
+        elif node.op == "get_attr" and node not in self._steps:
+            value = _attribute(self._graph, str(node.target)).to(self.device)
+            self.values[node] = [value] * len(self._leaves)
+        if node in self._steps:
+            step = self._steps[node]
+            self.values[node] = [step(self._looking(index)) for index in range(len(self._leaves))]
+
+    def forget(self, node: Node) -> None:
+        """Drop what nothing after this node reads."""
+        for given in node.all_input_nodes:
+            if self._last[given] is node:
+                self.values.pop(given, None)
+
+    def _looking(self, batch: int) -> Callable[[Any], Any]:
+        def look(value: Any) -> Any:
+            if isinstance(value, Parameter):
+                return self.parameters[value.row].to(self.device)
+            return self.device if isinstance(value, torch.device) else self.values[value][batch]
+
+        return look
+
+
+_CPU = torch.device("cpu")
+
+
+def _attribute(module: nn.Module, path: str) -> Tensor:
+    """Give a tensor of a module by its path."""
+    found: Any = module
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert isinstance(found, Tensor)
+    return found.detach()
+
+
+def leaves_of(network: Network, model: nn.Module, data: Any) -> list[list[Any]]:
+    """Read all batches, as the flat arguments of the network, on the model's device.
+
+    Raises
+    ------
+    DataError
+        There is no batch, or one cannot be read or fed: its number is named.
+    """
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), _CPU)
+    leaves: list[list[Any]] = []
+    batches = batches_of(data)
+    while True:
+        try:
+            batch = next(batches)
+            args, kwargs = call_of(model, moved(batch, device))
+            leaves.append(list(network.inputs.flatten(args, kwargs)))
+        except StopIteration:
+            break
+        except Exception as error:
+            raise DataError(f"batch {len(leaves)} cannot be fed to {network.name}: {error}") from error
+    if not leaves:
+        raise DataError("there is no batch in the data; is the loader used up?")
+    return leaves
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Both sides at a layer, before the quantized one has computed it."""
+
+    layer: Layer
+    reference: Side
+    quantized: Side
+
+    @property
+    def inputs(self) -> list[tuple[Tensor, Tensor]]:
+        """What goes into the layer, in float and quantized, batch by batch."""
+        source = self.layer.node.args[0]
+        assert isinstance(source, Node)
+        return list(zip(self.reference.values[source], self.quantized.values[source], strict=True))
+
+    def mean_difference(self) -> Tensor:
+        """Give by how much each output channel of the quantized layer is too low, on the average over the data."""
+        self.quantized.compute(self.layer.node)
+        both = (self.reference.values[self.layer.node], self.quantized.values[self.layer.node])
+        means = [torch.cat([self._by_channel(value) for value in values], 1).mean(1) for values in both]
+        return (means[0] - means[1]).cpu()
+
+    def _by_channel(self, value: Tensor) -> Tensor:
+        """Give for each batch the mean of each channel; all batches count alike."""
+        axis = value.ndim - 1 if self.layer.operation == "linear" else 1
+        return value.double().transpose(0, axis).flatten(1).mean(1, keepdim=True)
+
+
+def meetings(
+    network: Network,
+    formats: Mapping[str, Format],
+    adjustments: Adjustments,
+    leaves: list[list[Any]],
+) -> Iterator[Meeting]:
+    """Walk through a network; what is done to `Meeting.quantized` before the next step counts from there on.
+
+    Parameters
+    ----------
+    network
+        As adjusted.
+    formats
+        Of all rows.
+    leaves
+        For each batch, its flat arguments.
+    """
+    reference = Side(network, dict.fromkeys(formats), leaves)
+    quantized = Side(network, formats, leaves)
+    for row, values in network.parameters.items():
+        fmt = formats[row]
+        if isinstance(fmt, FixedPoint | PerChannel):
+            codes = adjustments.codes(row, fmt, values)
+            quantized.parameters[row] = fmt.from_integer(codes).to(values.dtype)
+    layers = {layer.node: layer for layer in network.layers}
+    with torch.no_grad():
+        for node in network.graph.graph.nodes:
+            if node.op == "output":
+                return
+            reference.compute(node)
+            if node in layers and not operations.is_batch_norm(node):
+                yield Meeting(layers[node], reference, quantized)
+            quantized.compute(node)
+            for side in (reference, quantized):
+                side.forget(node)
