@@ -1,0 +1,78 @@
+"""Look at a trained network bit by bit, and choose an integer format for each of its tensors.
+
+The names here are the public ones. What stands in ``widgets`` is loaded when it is first asked for, so that a batch job
+on a machine without a notebook pays nothing for it.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from qwidgets import errors, examples
+from qwidgets.bit_histogram import BitHistogram
+from qwidgets.calibration import Calibration, calibrate
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.network import capture
+from qwidgets.plan import Plan
+from qwidgets.preview import Preview
+from qwidgets.schemes import register_scheme
+from qwidgets.simulation import quantize
+from qwidgets.validation import validate
+
+if TYPE_CHECKING:
+    from qwidgets.widgets import (
+        BitExplorer,
+        BitHeatMap,
+        LayerTable,
+        NumberLine,
+        RoundingTable,
+        SineScope,
+        WindowEditor,
+        Workbench,
+    )
+
+__version__ = version("qwidgets")
+
+__all__ = [
+    "BitExplorer",
+    "BitHeatMap",
+    "BitHistogram",
+    "Calibration",
+    "FixedPoint",
+    "LayerTable",
+    "NumberLine",
+    "Plan",
+    "Preview",
+    "RoundingTable",
+    "SineScope",
+    "WindowEditor",
+    "Workbench",
+    "calibrate",
+    "capture",
+    "errors",
+    "examples",
+    "quantize",
+    "register_scheme",
+    "validate",
+]
+
+_VIEWS = {
+    "BitExplorer",
+    "BitHeatMap",
+    "LayerTable",
+    "NumberLine",
+    "RoundingTable",
+    "SineScope",
+    "WindowEditor",
+    "Workbench",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _VIEWS:
+        return getattr(import_module("qwidgets.widgets"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

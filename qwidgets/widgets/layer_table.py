@@ -1,0 +1,181 @@
+"""The table of layers: a row per tensor, with its format and what that does to it.
+
+It is where tensors are found, sorted, filtered, selected and locked.
+"""
+
+from collections.abc import Callable
+
+import ipywidgets
+import pandas as pd
+
+from qwidgets.widgets import style
+from qwidgets.widgets.grid_adapter import Column, RowGrid
+from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.plan_view import PlanView
+from qwidgets.widgets.throttle import Debounce
+
+
+def _judged(number_format: str, figure: str) -> Column:
+    notable, severe = style.LIMITS[figure]
+    limits = [(notable, style.BACKGROUNDS["notable"]), (severe, style.BACKGROUNDS["severe"])]
+    return Column(number_format, limits, falling=severe < notable)
+
+
+COLUMNS = {
+    "tensor": Column(width=168),
+    "kind": Column(),
+    "state": Column(),
+    "window": Column(width=98),
+    "under %": _judged(".3~r", "underflow_percent"),
+    "over %": _judged(".3~r", "overflow_percent"),
+    "SQNR dB": _judged(".1f", "sqnr_db"),
+    "underflow": Column(",d"),
+    "overflow": Column(",d"),
+    "bits": Column("d"),
+    "sign": Column(),
+    "count": Column(",d"),
+    "min": Column(".3~g"),
+    "max": Column(".3~g"),
+    "operation": Column(),
+    "layer": Column(width=130),
+    "fused": Column(width=170),
+}
+
+ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
+    "all": lambda table: pd.Series(data=True, index=table.index),
+    "problems": style.problems,
+    "drafts": lambda table: table["state"].str.contains("draft"),
+    "locked": lambda table: table["state"].str.contains("locked"),
+    "weights": lambda table: table["kind"].isin(["weight", "bias"]),
+    "activations": lambda table: table["kind"].isin(["activation", "input"]),
+}
+
+
+class LayerTable(PlanView):
+    """A row per tensor of a plan. A click on a header sorts; Ctrl and Shift select more than one row.
+
+    Parameters
+    ----------
+    plan
+        What is shown.
+    selection
+        Names of the tensors that are selected to begin with.
+    """
+
+    def _pace(self, draw: Callable[[], None]) -> Debounce:
+        # The browser takes longer to draw a whole table than a slider takes to move on; so the table waits for a pause.
+        return Debounce(draw, seconds=0.06, at_most=0.5)
+
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._find = ipywidgets.Text(placeholder="find a tensor or a layer", layout=_sized("210px"))
+        self._only = ipywidgets.Dropdown(options=list(ONLY), description="only", layout=_sized("170px"))
+        self._only.style.description_width = "36px"
+        self._lock = ipywidgets.Button(
+            description="Lock", tooltip="Protect the selected formats", layout=_sized("84px")
+        )
+        self._count = ipywidgets.HTML()
+        self._count.add_class("qw-quiet")
+        self._find.observe(self._filter, "value")
+        self._only.observe(self._filter, "value")
+        self._lock.on_click(self._toggle_lock)
+        self._table = self.plan.table()
+        self._frame = _shown(self._table)
+        self._grid = RowGrid(self._frame.copy(), COLUMNS, self._on_rows_selected)
+        self._empty = ipywidgets.HTML()
+        self._empty.add_class("qw-empty")
+        controls = ipywidgets.HBox([self._find, self._only, self._lock, self._count])
+        controls.add_class("qw-bar")
+        rows = ipywidgets.Box([self._grid.widget], layout=ipywidgets.Layout(height="396px"))
+        self._rows = rows
+        return controls, self._empty, rows
+
+    def _show(self, changed: frozenset[str]) -> None:
+        names = [name for name in self.plan.names if name in changed]
+        part = self.plan.table(names)
+        if len(names) == len(self._table):
+            self._table, self._frame = part, _shown(part)
+        else:
+            # Reading all figures anew would take longer than all the rest together.
+            self._table.loc[names] = part
+            self._frame.loc[names] = _shown(part)
+        self._show_rows()
+
+    def _show_selection(self) -> None:
+        self._grid.select(self.selection)
+        locked = bool(self.selection) and set(self.selection) <= self.plan.locked
+        self._lock.disabled = not self.selection
+        self._lock.description = "Unlock" if locked else "Lock"
+
+    def _show_rows(self) -> None:
+        chosen = ONLY[self._only.value](self._table)
+        wanted = self._find.value.strip().casefold()
+        if wanted:
+            text = self._table.index + "\n" + self._table["layer"] + "\n" + self._table["fused"]
+            chosen &= text.str.casefold().str.contains(wanted, regex=False)
+        table = self._table[chosen]
+        self._grid.show(self._frame[chosen])
+        everything = len(table) == len(self._table)
+        self._count.value = (
+            f"{len(self._table)} tensors" if everything else f"{len(table)} of {len(self._table)} tensors"
+        )
+        self._rows.layout.display = None if len(table) else "none"
+        self._empty.value = "" if len(table) else self._why_empty()
+        self._show_selection()
+
+    def _why_empty(self) -> str:
+        if not len(self._table):
+            return "This network has no tensor that a format can be given to."
+        if self._find.value.strip():
+            return f"Nothing matches “{style.escaped(self._find.value)}” among {self._only.value}."
+        return {
+            "problems": "No tensor has a problem: little underflow, hardly any overflow, a good SQNR.",
+            "drafts": "There is no draft.",
+            "locked": "No tensor is locked.",
+        }.get(self._only.value, f"There are no {self._only.value}.")
+
+    @guarded
+    def _filter(self, _: object) -> None:
+        self._show_rows()
+
+    @guarded
+    def _on_rows_selected(self, names: tuple[str, ...]) -> None:
+        self.selection = names
+
+    @guarded
+    def _toggle_lock(self, _: object) -> None:
+        if set(self.selection) <= self.plan.locked:
+            self.plan.unlock(*self.selection)
+        else:
+            self.plan.lock(*self.selection)
+
+
+def _sized(width: str) -> ipywidgets.Layout:
+    return ipywidgets.Layout(width=width)
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
+    sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
+    frame = pd.DataFrame(
+        {
+            "tensor": table.index,
+            "kind": table["kind"],
+            "state": table["state"],
+            "window": table["window"],
+            "under %": table["underflow_percent"],
+            "over %": table["overflow_percent"],
+            "SQNR dB": table["sqnr_db"],
+            "underflow": table["underflow"],
+            "overflow": table["overflow"],
+            "bits": table["word_length"],
+            "sign": sign.astype(object).where(sign.notna(), ""),
+            "count": table["count"],
+            "min": table["min"],
+            "max": table["max"],
+            "operation": table["operation"],
+            "layer": table["layer"],
+            "fused": table["fused"],
+        },
+        index=table.index,
+    )
+    return frame.astype({name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()})

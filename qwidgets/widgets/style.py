@@ -1,0 +1,144 @@
+"""How everything looks: the colours of the product, its style sheet, and which figures deserve attention.
+
+Text and surfaces take JupyterLab's own colours, so that every theme is followed. What carries meaning has a colour that
+colour-blind people can tell (Okabe and Ito), translucent where it lies under text, so that it works on light and dark.
+"""
+
+import html
+import math
+from typing import Literal
+
+import ipywidgets
+import pandas as pd
+
+ACCENT = "#2a78d6"
+"""In the window, selected, the thing to press."""
+UNDERFLOW = "#e69f00"
+"""Below the window: values that become zero."""
+OVERFLOW = "#d55e00"
+"""Above the window: values that saturate or wrap."""
+
+Severity = Literal["", "notable", "severe"]
+
+BACKGROUNDS: dict[Severity, str] = {"notable": "rgba(230,159,0,0.26)", "severe": "rgba(213,94,0,0.5)"}
+
+LIMITS = {"underflow_percent": (10.0, 40.0), "overflow_percent": (0.1, 1.0), "sqnr_db": (20.0, 10.0)}
+"""From where on a figure is notable, and severe. SQNR is bad when it is low."""
+
+
+def severity(column: str, value: float) -> Severity:
+    """How much attention a figure of the plan's table deserves.
+
+    Examples
+    --------
+    >>> severity("sqnr_db", 12.0), severity("overflow_percent", 3.0), severity("underflow_percent", math.nan)
+    ('notable', 'severe', '')
+    """
+    notable, severe = LIMITS[column]
+    sign = 1 if severe > notable else -1
+    if sign * value >= sign * severe:
+        return "severe"
+    return "notable" if sign * value >= sign * notable else ""
+
+
+def problems(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows of a plan's table have a figure that deserves attention."""
+    flagged = pd.Series(data=False, index=table.index)
+    for column in LIMITS:
+        values = table[column].astype(float)
+        flagged |= pd.Series([bool(severity(column, value)) for value in values], index=table.index)
+    return flagged
+
+
+def number(value: float, unit: str = "") -> str:
+    """A figure as people read it: few digits, no exponent where none is needed.
+
+    Examples
+    --------
+    >>> number(12.4321, "dB"), number(0.000012345), number(math.inf, "dB"), number(math.nan)
+    ('12.4 dB', '1.23e-05', '∞ dB', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        text = "∞" if value > 0 else "-∞"
+    elif unit == "dB":
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.3g}" if abs(value) < 1e6 else f"{value:.3e}"
+    return f"{text} {unit}".strip()
+
+
+def percent(part: int, whole: int) -> str:
+    """A share as people read it: never 0 % of something, and never 100 % of not everything.
+
+    Examples
+    --------
+    >>> percent(3, 8), percent(1, 1_000_000), percent(999_999, 1_000_000), percent(0, 5)
+    ('37.5 %', '< 0.01 %', '> 99.99 %', '0 %')
+    """
+    if not part or not whole:
+        return "0 %"
+    share = 100 * part / whole
+    if share < 0.01:
+        return "< 0.01 %"
+    if 99.99 < share < 100:
+        return "> 99.99 %"
+    return f"{share:.3g} %" if share < 99.95 else f"{share:.4g} %"
+
+
+def escaped(text: object) -> str:
+    """Text for an HTML widget: names come from users' models, and are shown, never run."""
+    return html.escape(str(text), quote=True)
+
+
+def style_sheet() -> ipywidgets.HTML:
+    """A widget without extent that brings the style sheet; every view carries one, since each may stand alone."""
+    return ipywidgets.HTML(f"<style>{CSS}</style>", layout=ipywidgets.Layout(display="none"))
+
+
+CSS = """
+.qw {
+  --qw-text: var(--jp-ui-font-color1, #212121); --qw-quiet: var(--jp-ui-font-color2, #616161);
+  --qw-line: var(--jp-border-color2, #e0e0e0); --qw-panel: var(--jp-layout-color1, #fff);
+  --qw-raised: var(--jp-layout-color2, #f3f3f3);
+  --qw-accent: #2a78d6; --qw-underflow: #e69f00; --qw-overflow: #d55e00; --qw-error: #b3261e;
+  color: var(--qw-text); font-size: 13px; overflow: hidden;
+}
+[data-jp-theme-light="false"] .qw { --qw-accent: #5aa2f2; --qw-error: #ff8a80; }
+.qw .qw-bar { flex-flow: row wrap; align-items: center; gap: 4px 12px; overflow: visible; }
+.qw .qw-bar > .widget-html { margin: 2px; }
+.qw .qw-bar .widget-hbox { align-items: center; gap: 0 2px; overflow: visible; }
+.qw-workbench { border: 1px solid var(--qw-line); border-radius: 6px; padding: 8px 12px; gap: 10px; }
+.qw-workbench .qw { font-size: inherit; }
+.qw-workbench > .widget-vbox { overflow: visible; }
+.qw .qw-upper { flex-flow: row wrap; gap: 8px 18px; align-items: flex-start; }
+.qw .qw-upper > .qw { flex: 1 1 400px; min-width: 0; }
+.qw .qw-upper > .qw:first-of-type { flex: 1.6 1 560px; }
+.qw .qw-sliders { container-type: inline-size; }
+.qw .qw-log pre { font-size: 11px; color: var(--qw-quiet); max-height: 220px; overflow: auto; background: none; }
+.qw .qw-wrong { color: var(--qw-error); font-weight: 600; white-space: pre-wrap; }
+.qw .widget-html-content { line-height: 1.45; }
+.qw .qw-quiet, .qw .qw-quiet .widget-html-content { color: var(--qw-quiet); }
+.qw .qw-error .widget-html-content { color: var(--qw-error); white-space: pre-wrap; overflow-wrap: anywhere; }
+.qw .widget-button { border-radius: 4px; }
+.qw .widget-button.mod-primary { background: var(--qw-accent); color: #fff; }
+.qw .widget-button:focus-visible, .qw .noUi-handle:focus-visible, .qw input:focus-visible, .qw select:focus-visible {
+  outline: 2px solid var(--qw-accent); outline-offset: 1px; }
+.qw .noUi-connect { background: var(--qw-accent) !important; }
+.qw table.qw-figures { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 14px 2px 0; text-align: right; font-weight: normal;
+  background: none; border: none; white-space: nowrap; }
+.qw table.qw-figures td:first-child, .qw table.qw-figures th:first-child,
+.qw table.qw-figures td:last-child, .qw table.qw-figures th:last-child { text-align: left; }
+.qw table.qw-figures td:last-child { white-space: normal; }
+.qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
+.qw table.qw-figures tr { background: none !important; }
+.qw .qw-severe { font-weight: 600; }
+.qw .qw-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
+.qw .bqplot { --bq-axis-tick-text-fill: var(--qw-quiet); }
+.qw .bqplot .axis text.default, .qw .bqplot .axis .tick text { fill: var(--qw-quiet) !important; }
+.qw .bqplot .axis path, .qw .bqplot .axis line { stroke: var(--qw-line); }
+.qw .bqplot .svg-background .plotarea_background { fill: none; }
+[data-jp-theme-light="false"] .qw .qw-heat .bqplot image { filter: invert(1) hue-rotate(180deg); }
+"""

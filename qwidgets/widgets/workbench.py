@@ -1,0 +1,271 @@
+"""The workbench: a network's tensors, their bits and their formats on one page."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import ipywidgets
+import traitlets
+from torch import nn
+
+from qwidgets.calibration import Calibration
+from qwidgets.errors import CaptureError, PlanError
+from qwidgets.plan import Plan
+from qwidgets.widgets import static_page
+from qwidgets.widgets.background import CalibrationRun, Evaluate, Evaluation
+from qwidgets.widgets.bit_heat_map import BitHeatMap
+from qwidgets.widgets.footer import Footer
+from qwidgets.widgets.guarded import DRAWING, drawing
+from qwidgets.widgets.header import Header
+from qwidgets.widgets.layer_table import LayerTable
+from qwidgets.widgets.log_panel import LogPanel
+from qwidgets.widgets.plan_view import known_names
+from qwidgets.widgets.throttle import Throttle
+from qwidgets.widgets.view import View
+from qwidgets.widgets.window_editor import WindowEditor
+
+WORD_LENGTH = 8
+SCHEME = "mse"
+SECONDS_BETWEEN_COUNTS = 0.4
+
+
+class Workbench(View):
+    """A network's tensors, their bits and their formats: look, move a window, see what it costs, commit.
+
+    ``Workbench(model, data)`` calibrates in the background, so that the notebook stays alive, and then commits what the
+    scheme "mse" proposes for 8 bits. ``Workbench(plan)`` shows a plan that is there.
+
+    Parameters
+    ----------
+    model
+        A network, or a plan.
+    data
+        Batches to calibrate with; see :func:`qwidgets.calibrate`.
+    evaluate
+        ``evaluate(network) -> number``, such as the accuracy. It is asked once for the model in float and for every
+        commit, in the background; what it gave stands in the header.
+
+    Attributes
+    ----------
+    plan
+        The formats; None until the network has been captured. What Python does to it shows at once.
+    selection
+        Names of the tensors that are selected in all views; may be set.
+    problem
+        The last error that a callback raised; the log has them all.
+
+    Raises
+    ------
+    PlanError
+        ``model`` is neither a network nor a plan, or what comes with it does not belong to it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())
+    >>> workbench = Workbench(layer, [torch.randn(8, 4) for _ in range(3)])
+    >>> plan = workbench.wait()
+    >>> workbench.selection = ("0.weight",)
+    >>> plan["0.weight"] = "2^3 … 2^-3"
+    """
+
+    plan = traitlets.Instance(Plan, allow_none=True, default_value=None, read_only=True)
+    selection = traitlets.Tuple()
+
+    def __init__(
+        self, model: nn.Module | Plan, data: Iterable[Any] | None = None, evaluate: Evaluate | None = None
+    ) -> None:
+        _check(model, data, evaluate)
+        super().__init__()
+        self._run: CalibrationRun | None = None
+        self._evaluation: Evaluation | None = None
+        self._displays: list[Any] = []
+        self._header = Header(self._on_stop, self._on_propose)
+        self._log = LogPanel()
+        self._history = ipywidgets.HTML()
+        self._body = ipywidgets.VBox([_quiet("The tensors appear as soon as the network has been captured.")])
+        self._more = ipywidgets.Accordion([self._history, self._log], titles=("history", "log"), selected_index=None)
+        self._header.observe(self._on_problem, "problem")
+        self.add_class("qw-workbench")
+        self.fill(self._header, self._body, self._more)
+        if isinstance(model, Plan):
+            self._show_plan(model)
+            self._about()
+            return
+        assert data is not None
+        if evaluate is not None:
+            self._evaluation = Evaluation(model, evaluate, self._on_result, self._on_evaluation_error)
+        self._count = Throttle(self._show_counts, SECONDS_BETWEEN_COUNTS)
+        self._header.name(type(model).__name__, "")
+        self._header.begin()
+        self._run = CalibrationRun(model, data, self._on_step, self._on_end)
+        self._run.start()
+
+    def wait(self, seconds: float | None = None) -> Plan:
+        """Wait until the calibration, and what is to be evaluated after it, is over, and give the plan.
+
+        Raises
+        ------
+        PlanError
+            It is not over after so many seconds.
+        QwidgetsError
+            The calibration failed before anything was counted.
+        """
+        over = (self._run is None or self._run.wait(seconds)) and (
+            self._evaluation is None or self._evaluation.wait(seconds)
+        )
+        if not over:
+            raise PlanError(f"the workbench is still at work after {seconds} s; wait longer, or press Stop")
+        if self.plan is None:
+            raise self.problem or CaptureError("the calibration ended before the network was captured")
+        return self.plan
+
+    def _show_plan(self, plan: Plan) -> None:
+        self.set_trait("plan", plan)
+        self._table, self._map, self._editor = LayerTable(plan), BitHeatMap(plan), WindowEditor(plan)
+        self._footer = Footer(plan, self._log.tell)
+        self._views = (self._table, self._map, self._editor, self._footer)
+        traitlets.link((self._footer.history, "value"), (self._history, "value"))
+        for view in self._views:
+            view.observe(self._on_problem, "problem")
+        for view in (self._table, self._map, self._editor):
+            traitlets.link((self, "selection"), (view, "selection"))
+        upper = ipywidgets.HBox([self._table, self._map])
+        upper.add_class("qw-upper")
+        self._body.children = (upper, self._editor, self._footer)
+        plan.observe(self._on_change, "change")
+        if not self.selection and plan.names:
+            self.selection = plan.names[:1]
+
+    def _about(self) -> None:
+        assert self.plan is not None
+        calibration, tensors = self.plan.calibration, f"{len(self.plan)} tensors"
+        if calibration is None:
+            self._header.name(self.plan.network, f"{tensors} · not calibrated")
+            return
+        batches = f"{calibration.batches} batch{'' if calibration.batches == 1 else 'es'}"
+        if not calibration.complete:
+            batches = f"stopped after {batches}"
+        self._header.name(self.plan.network, f"{calibration.device} · {batches} · {tensors}")
+        self._header.can_propose(True)
+
+    # What the person does
+
+    def _on_stop(self) -> None:
+        assert self._run is not None
+        self._run.stop()
+
+    def _on_propose(self, word_length: int, scheme: str) -> None:
+        assert self.plan is not None
+        self.plan.propose(word_length, scheme)
+        self._log.tell(f"{scheme} proposed formats of {word_length} bits: {len(self.plan.drafts)} drafts")
+
+    # What happens in the background
+
+    @drawing
+    def _on_step(self, calibration: Calibration) -> None:
+        if self.plan is None:
+            self._header.name(calibration.network, calibration.device)
+            self._show_plan(Plan(calibration))
+        self._count()
+
+    @drawing
+    def _show_counts(self) -> None:
+        assert self.plan is not None
+        assert self.plan.calibration is not None
+        self._header.advance(self.plan.calibration)
+        for view in self._views:
+            view.refresh()
+
+    @drawing
+    def _on_end(self, problem: Exception | None) -> None:
+        self._header.end()
+        if problem is not None:
+            self.report(problem)
+            self._log_error(problem)
+        if self.plan is None:
+            self._body.children = (_quiet("There is nothing to show: the network could not be captured."),)
+            return
+        self._count.flush()
+        self._about()
+        untouched = [name for name in self.plan if self.plan[name] is None and name not in self.plan.drafts]
+        self.plan.propose(WORD_LENGTH, SCHEME, names=untouched)
+        if self.plan.drafts:
+            self.plan.commit(f"{SCHEME}, {WORD_LENGTH} bits")
+        self._update_static_page()
+
+    @drawing
+    def _on_result(self, in_float: float | None, committed: float | None) -> None:
+        self._header.show_result(in_float, committed)
+
+    @drawing
+    def _on_evaluation_error(self, error: Exception) -> None:
+        self._header.report(error)
+
+    def _on_change(self, event: Any) -> None:
+        if self._evaluation is not None and self.plan is not None and event.new.kind not in ("draft", "revert", "lock"):
+            self._evaluation.of(self.plan)
+
+    @drawing
+    def _on_problem(self, event: Any) -> None:
+        if event.new is not None:
+            self._log_error(event.new)
+            self.set_trait("problem", event.new)
+
+    def _log_error(self, error: Exception) -> None:
+        self._log.tell_error(error)
+        self._more.titles = ("history", f"log · {self._log.errors} error{'' if self._log.errors == 1 else 's'}")
+
+    # Being shown
+
+    def _attach(self) -> None:
+        if self.plan is not None:
+            self.plan.observe(self._on_change, "change")
+            for view in self._views:
+                view.refresh()
+
+    def _detach(self) -> None:
+        if self._run is not None:
+            self._run.stop()
+        if self.plan is not None:
+            self.plan.unobserve(self._on_change, "change")
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        handle = display(  # type: ignore[no-untyped-call]
+            self._repr_mimebundle_(), raw=True, display_id=True
+        )
+        with DRAWING:
+            self._displays.append(handle)
+
+    def _update_static_page(self) -> None:
+        """Put the page for readers without a kernel into the cells' outputs, now that there is something to see."""
+        for handle in self._displays:
+            handle.update(self._repr_mimebundle_(), raw=True)
+
+    def _static_page(self) -> str:
+        if self.plan is None:
+            return "<p>The network was still being calibrated when this was saved.</p>"
+        return static_page.page(self.plan)
+
+    @traitlets.validate("selection")
+    def _known_names(self, proposal: Any) -> tuple[str, ...]:
+        return known_names(self.plan, proposal["value"])
+
+
+def _check(model: object, data: object, evaluate: object) -> None:
+    if isinstance(model, Plan):
+        if data is not None or evaluate is not None:
+            raise PlanError("Workbench(plan) takes no data and no evaluate; Workbench(model, data, evaluate) does")
+    elif not isinstance(model, nn.Module):
+        raise PlanError(f"Workbench shows a Plan or a torch.nn.Module, not {model!r:.80}")
+    elif data is None:
+        raise PlanError("Workbench(model, data) needs batches to calibrate with, such as a DataLoader")
+    elif evaluate is not None and not callable(evaluate):
+        raise PlanError(f"evaluate must be a function of a network that gives a number, not {evaluate!r:.80}")
+
+
+def _quiet(text: str) -> ipywidgets.HTML:
+    widget = ipywidgets.HTML(text)
+    widget.add_class("qw-quiet")
+    return widget

@@ -1,0 +1,410 @@
+"""The parts of the workbench, driven from Python: what they hold is what the browser shows."""
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pytest
+import traitlets
+
+from qwidgets.errors import PlanError
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.plan import Plan
+from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
+from qwidgets.widgets.plan_view import PlanView
+from tests.widgets.made_up import plan_of, tensors
+
+VIEWS = [LayerTable, BitHeatMap, WindowEditor]
+FIRST = "blocks.0.conv.weight"
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_of(tensors(9))
+
+
+def text_of(widget: ipywidgets.Widget) -> str:
+    """All that a widget and its children say, without marks."""
+    own = re.sub(r"<style>.*?</style>|<[^>]+>", " ", widget.value) if isinstance(widget, ipywidgets.HTML) else ""
+    return " ".join([own, *(text_of(child) for child in getattr(widget, "children", ()))])
+
+
+def window(plan: Plan, name: str = FIRST) -> FixedPoint:
+    fmt = plan[name]
+    assert isinstance(fmt, FixedPoint)
+    return fmt
+
+
+def shown(table: LayerTable) -> dict[str, dict[str, Any]]:
+    """The rows of a table as they were sent to the browser."""
+    frame = table._grid.widget.data
+    return {str(row["tensor"]): row for row in frame.to_dict("records")}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_something_that_is_no_plan_says_what_it_needs(view: type[PlanView]) -> None:
+    with pytest.raises(PlanError, match=rf"{view.__name__} shows a Plan, not 'resnet18'; calibrate"):
+        view("resnet18")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_unknown_argument_fails_at_once(view: type[PlanView], plan: Plan) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        view(plan, colour="blue")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_unknown_tensor_cannot_be_selected(view: type[PlanView], plan: Plan) -> None:
+    with pytest.raises(PlanError, match="no tensor 'conv9'"):
+        view(plan, ["conv9"])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_that_was_closed_follows_its_plan_again_when_it_is_shown_again(view: type[PlanView], plan: Plan) -> None:
+    shown_again = view(plan, [FIRST])
+    shown_again.close()
+    shown_again.close()
+    before = text_of(shown_again)
+    plan[FIRST] = "2^9..2^3"
+    assert text_of(shown_again) == before
+    assert "application/vnd.jupyter.widget-view+json" in shown_again._repr_mimebundle_()
+    plan[FIRST] = "2^8..2^2"
+    assert shown_again.problem is None
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_a_kernel_a_view_leaves_a_table_and_a_picture(view: type[PlanView]) -> None:
+    page = view(plan_of({"<script>alert(1)</script>": tensors(1)[FIRST]}))._repr_mimebundle_()["text/html"]
+    assert "data:image/png;base64," in page
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_plan_without_tensors_and_one_without_a_calibration_can_be_shown(
+    view: type[PlanView], plan: Plan, tmp_path: Any
+) -> None:
+    assert view(plan_of({})).problem is None
+    plan.save(tmp_path / "plan.json")
+    loaded = view(Plan.load(tmp_path / "plan.json"), [FIRST])
+    assert loaded.problem is None
+
+
+def test_the_table_shows_what_the_plan_s_table_says(plan: Plan) -> None:
+    plan[FIRST] = "2^1..2^-2"
+    plan.lock("blocks.1.conv")
+    row, expected = shown(LayerTable(plan))[FIRST], plan.table().loc[FIRST]
+    assert (row["state"], row["window"], row["bits"], row["sign"]) == ("draft", "2^1 … 2^-2", 5, "signed")
+    assert row["underflow"] == expected["underflow"]
+    assert row["under %"] == expected["underflow_percent"]
+    assert row["SQNR dB"] == expected["sqnr_db"]
+    assert shown(LayerTable(plan))["blocks.1.conv"]["state"] == "locked"
+
+
+def test_the_table_follows_the_plan(plan: Plan) -> None:
+    table = LayerTable(plan)
+    plan[FIRST] = None
+    table._redraw.flush()
+    assert shown(table)[FIRST]["state"] == "draft, float"
+    assert shown(table)[FIRST]["window"] == ""
+
+
+@pytest.mark.parametrize(
+    ("only", "find", "names"),
+    [
+        ("all", "BLOCKS.1", ["blocks.1.conv.weight", "blocks.1.conv.bias", "blocks.1.conv"]),
+        ("weights", "blocks.2", ["blocks.2.conv.weight", "blocks.2.conv.bias"]),
+        ("activations", "", ["blocks.0.conv", "blocks.1.conv", "blocks.2.conv"]),
+        ("drafts", "", [FIRST]),
+        ("locked", "", ["blocks.1.conv"]),
+        ("problems", "", [FIRST]),
+    ],
+)
+def test_the_table_is_filtered_by_words_and_kinds(plan: Plan, only: str, find: str, names: list[str]) -> None:
+    plan[FIRST] = "2^-9..2^-15"
+    plan.lock("blocks.1.conv")
+    table = LayerTable(plan)
+    table._only.value, table._find.value = only, find
+    assert list(shown(table)) == names
+    assert f"{len(names)} of 9 tensors" in text_of(table)
+
+
+def test_a_filter_that_nothing_matches_says_so(plan: Plan) -> None:
+    table = LayerTable(plan)
+    table._find.value = "<b>transformer"
+    assert "Nothing matches “&lt;b&gt;transformer” among all." in text_of(table)
+    table._find.value = ""
+    table._only.value = "drafts"
+    assert "There is no draft." in text_of(table)
+
+
+def rows_clicked(table: LayerTable, *rows: int) -> None:
+    """What ipydatagrid sends when a person selects rows as they lie on the screen."""
+    table._grid.widget.set_state({"selections": [{"r1": row, "r2": row, "c1": 0, "c2": 5} for row in rows]})
+
+
+def test_rows_that_are_clicked_are_selected_by_name_however_the_table_is_sorted(plan: Plan) -> None:
+    table = LayerTable(plan)
+    table._grid.widget.set_state({"_visible_rows": [8, 7, 6, 5, 4, 3, 2, 1, 0]})
+    rows_clicked(table, 0, 2)
+    assert table.selection == ("blocks.2.conv", "blocks.2.conv.weight")
+
+
+def test_new_figures_do_not_lose_the_selection_though_the_browser_forgets_it(plan: Plan) -> None:
+    table = LayerTable(plan)
+    rows_clicked(table, 3)
+    plan["blocks.1.conv.weight"] = "2^9..2^3"
+    table._redraw.flush()
+    table._grid.widget.set_state({"selections": []})
+    assert table.selection == ("blocks.1.conv.weight",)
+    assert [rectangle["r1"] for rectangle in table._grid.widget.selections] == [3]
+
+
+def test_a_click_on_a_header_sorts_and_selects_nothing(plan: Plan) -> None:
+    table = LayerTable(plan, [FIRST])
+    click = {"event_type": "cell-click", "region": "column-header", "column": "SQNR dB", "column_index": 6, "row": 0}
+    for descending in (False, True, None):
+        table._grid.widget._handle_custom_msg({**click, "primary_key_row": [], "cell_value": ""}, [])
+        rows_clicked(table, *range(9))
+        sorts = [transform["desc"] for transform in table._grid.widget._transforms]
+        assert sorts == ([] if descending is None else [descending])
+    assert table.selection == (FIRST,)
+
+
+def test_the_selected_rows_are_locked_and_freed_from_the_table(plan: Plan) -> None:
+    table = LayerTable(plan, [FIRST, "blocks.1.conv"])
+    table._lock.click()
+    assert plan.locked == {FIRST, "blocks.1.conv"}
+    table._redraw.flush()
+    assert table._lock.description == "Unlock"
+    table._lock.click()
+    assert not plan.locked
+
+
+def heat_clicked(heat: BitHeatMap, name: str, bit: int) -> None:
+    bits = heat._bits
+    assert bits is not None
+    row = len(heat.plan) - heat.plan.names.index(name) - 0.5
+    heat._image._handle_custom_msgs(
+        None, {"event": "element_click", "data": {"click_x": bits.column(bit) + 0.5, "click_y": row}}, None
+    )
+
+
+def test_a_click_in_the_heat_map_selects_the_row_and_reads_out_the_bit(plan: Plan) -> None:
+    heat = BitHeatMap(plan)
+    heat_clicked(heat, "blocks.2.conv", -3)
+    assert plan.calibration is not None
+    count = plan.calibration["blocks.2.conv"].msb_counts()[-3]
+    assert heat.selection == ("blocks.2.conv",)
+    assert re.search(rf"blocks.2.conv\s+· 2\^-3 · {count:,} values", text_of(heat))
+
+
+def test_several_selected_rows_are_outlined_together_where_they_touch(plan: Plan) -> None:
+    heat = BitHeatMap(plan, plan.names[2:4])
+    heat.selection = (*plan.names[2:4], plan.names[7])
+    assert [(float(line[0]), float(line[2])) for line in heat._marks.y] == [(7.0, 5.0), (2.0, 1.0)]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is sent to the browser: the class of the widget and the trait."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(2)  # what views of other tests still had to draw
+    messages: list[tuple[str, str]] = []
+    original = ipywidgets.Widget.notify_change
+
+    def notify_change(self: ipywidgets.Widget, change: Any) -> None:
+        if change["name"] in self.keys:
+            messages.append((type(self).__name__, change["name"]))
+        original(self, change)
+
+    monkeypatch.setattr(ipywidgets.Widget, "notify_change", notify_change)
+    return messages
+
+
+def test_the_heat_map_sends_one_picture_and_nothing_else_when_a_window_moves(
+    plan: Plan, sent: list[tuple[str, str]]
+) -> None:
+    heat = BitHeatMap(plan, [FIRST])
+    sent.clear()
+    plan[FIRST] = "2^3..2^-3"
+    heat._redraw.flush()
+    assert sent[-1] == ("Image", "image")
+    assert {kind for kind, _ in sent} == {"Image"}  # the new picture itself, and the mark that holds it
+    sent.clear()
+    heat.selection = ("blocks.1.conv",)
+    assert set(sent) <= {("Lines", "x"), ("Lines", "y"), ("HTML", "value")}
+
+
+def test_the_editor_is_not_drawn_when_another_tensor_changes(plan: Plan, sent: list[tuple[str, str]]) -> None:
+    editor = WindowEditor(plan, [FIRST])
+    sent.clear()
+    plan["blocks.1.conv"] = "2^2..2^-4"
+    editor._redraw.flush()
+    assert not sent
+
+
+def test_everything_in_the_editor_moves_the_same_window(plan: Plan) -> None:
+    plan[FIRST] = "2^3..2^-3"
+    editor = WindowEditor(plan, [FIRST])
+    controls = editor._controls
+    steps: list[tuple[Callable[[], None], str]] = [
+        (lambda: setattr(controls._mover, "value", 2), "2^2 … 2^-4"),
+        (lambda: setattr(controls._edges, "value", (2, -2)), "2^2 … 2^-2"),
+        (lambda: setattr(controls._msb, "value", 0), "2^0 … 2^-4"),
+        (lambda: setattr(controls._hold, "value", False), "2^0 … 2^-4"),
+        (lambda: setattr(controls._lsb, "value", -6), "2^0 … 2^-6"),
+        (lambda: setattr(controls._word_length, "value", 6), "2^0 … 2^-4"),
+        (lambda: setattr(controls._sign, "value", "unsigned"), "2^0 … 2^-5 unsigned"),
+        (lambda: editor._on_brush(1, -3), "2^1 … 2^-3 unsigned"),
+        (lambda: setattr(controls.notation, "value", "ap_fixed<8,5>"), "2^3 … 2^-3"),
+    ]
+    for act, expected in steps:
+        act()
+        editor._redraw.flush()
+        assert str(plan[FIRST]) == expected
+        fmt = window(plan)
+        assert (controls._msb.value, controls._lsb.value, controls._word_length.value) == (
+            fmt.msb,
+            fmt.lsb,
+            fmt.word_length,
+        )
+        assert (controls._mover.value, controls._edges.value) == (fmt.msb, (fmt.msb, fmt.lsb))
+    assert (controls._rounding.value, controls._overflow.value) == ("floor", "wrap")
+    controls._rounding.value = "half_even"
+    assert plan[FIRST] == FixedPoint(8, 3, rounding="half_even", overflow="wrap")
+    assert editor.problem is None
+
+
+def test_several_tensors_move_together_each_from_where_it_stands(plan: Plan) -> None:
+    plan.draft({FIRST: "2^3..2^-3", "blocks.1.conv": "2^0..2^-8", "blocks.2.conv": "2^1..2^-5"})
+    plan.lock("blocks.2.conv")
+    editor = WindowEditor(plan, [FIRST, "blocks.1.conv", "blocks.2.conv"])
+    editor._controls._mover.value = 5
+    assert [str(plan[name]) for name in editor.selection] == ["2^5 … 2^-1", "2^2 … 2^-6", "2^1 … 2^-5"]
+    assert "1 locked, left alone" in text_of(editor)
+
+
+def test_moves_in_one_motion_are_one_step_for_undo(plan: Plan) -> None:
+    before = window(plan)
+    editor = WindowEditor(plan, [FIRST])
+    for msb in (before.msb - 1, before.msb - 2, before.msb - 3):
+        editor._controls._mover.value = msb
+    plan.undo()
+    assert plan[FIRST] == before
+
+
+def test_a_move_that_makes_no_sense_is_answered_and_the_controls_go_back(plan: Plan) -> None:
+    plan[FIRST] = "2^3..2^-3"
+    editor = WindowEditor(plan, [FIRST])
+    editor._controls._hold.value = False
+    editor._controls._lsb.value = 9
+    assert "msb must be an integer from 9 to" in text_of(editor)
+    assert editor._controls._lsb.value == -3
+    editor._controls._lsb.value = -4
+    assert "msb must be" not in text_of(editor)
+    assert str(plan[FIRST]) == "2^3 … 2^-4"
+
+
+def test_a_tensor_is_kept_in_float_and_given_a_format_again(plan: Plan) -> None:
+    editor = WindowEditor(plan, [FIRST])
+    editor._float.value = True
+    assert plan[FIRST] is None
+    editor._redraw.flush()
+    assert editor._controls._msb.disabled
+    assert editor._controls.notation.value == "float"
+    editor._float.value = False
+    assert plan[FIRST] == plan.committed[FIRST]
+    plan[FIRST] = None
+    plan.commit()
+    editor._redraw.flush()
+    editor._float.value = False
+    assert plan[FIRST] is not None
+
+
+def test_a_locked_tensor_cannot_be_moved(plan: Plan) -> None:
+    editor = WindowEditor(plan, [FIRST])
+    editor._lock.value = True
+    assert plan.locked == {FIRST}
+    editor._redraw.flush()
+    assert editor._controls._mover.disabled
+    editor._lock.value = False
+    assert not plan.locked
+
+
+def test_the_arrows_go_through_the_tensors_and_round(plan: Plan) -> None:
+    editor = WindowEditor(plan)
+    assert "Select a tensor" in text_of(editor)
+    for button, name in ((editor._next, 0), (editor._next, 1), (editor._previous, 0), (editor._previous, -1)):
+        button.click()
+        assert editor.selection == (plan.names[name],)
+
+
+def test_a_bound_is_called_one_and_an_estimate_looks_like_one() -> None:
+    plan = plan_of({FIRST: np.linspace(-8, 8, 129, dtype=np.float32)})
+    plan[FIRST] = FixedPoint(8, 1, rounding="half_even")
+    text = text_of(WindowEditor(plan, [FIRST]))
+    assert "at most" in text
+    assert re.search(r"≈ [\d.]+ dB", text)
+
+
+def test_an_unsigned_window_over_negative_values_counts_them_as_above_it(plan: Plan) -> None:
+    plan[FIRST] = "2^9..2^2 unsigned"
+    assert plan.calibration is not None
+    negative = plan.calibration[FIRST].negative
+    assert f"above the window {negative:,}" in text_of(WindowEditor(plan, [FIRST]))
+
+
+def test_an_error_of_a_callback_is_shown_and_goes_when_the_next_thing_works(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = WindowEditor(plan, [FIRST])
+    with monkeypatch.context() as broken:
+        broken.setattr(plan, "lock", lambda *_: 1 / 0)
+        editor._lock.value = True
+    assert "ZeroDivisionError: division by zero" in text_of(editor)
+    assert isinstance(editor.problem, ZeroDivisionError)
+    editor._float.value = True
+    assert "ZeroDivisionError" not in text_of(editor)
+
+
+def test_names_full_of_html_are_escaped_wherever_they_stand() -> None:
+    name = "<img src=x onerror=alert(1)>"
+    plan = plan_of({name: tensors(1)[FIRST]})
+    for view in VIEWS:
+        each = view(plan, [name])
+        assert each.problem is None
+        html = " ".join(
+            child.value for child in ipywidgets.Widget.widgets.values() if isinstance(child, ipywidgets.HTML)
+        )
+        assert "<img src=x" not in html
+
+
+def test_views_of_one_plan_can_be_used_from_several_threads(plan: Plan) -> None:
+    table, heat, editor = LayerTable(plan, [FIRST]), BitHeatMap(plan, [FIRST]), WindowEditor(plan, [FIRST])
+    views: list[PlanView] = [table, heat, editor]
+    for view in views[1:]:
+        traitlets.link((views[0], "selection"), (view, "selection"))
+
+    def draft() -> None:
+        for msb in range(-3, 9):
+            plan[FIRST] = FixedPoint.from_window(msb, msb - 6)
+
+    def select() -> None:
+        for name in plan.names * 3:
+            heat.selection = (name,)
+
+    threads = [threading.Thread(target=target) for target in (draft, select, draft)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    for view in views:
+        view._redraw.flush()
+        assert view.problem is None
+    assert shown(table)[FIRST]["window"] == "2^8 … 2^2"
