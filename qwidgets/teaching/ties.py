@@ -1,0 +1,56 @@
+"""The six ways to round, side by side, where they differ: on ties, and on either side of zero."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from qwidgets.fixed_point import ROUNDINGS, FixedPoint
+
+TIES = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
+
+RULES = {
+    "half_away": "to the nearest; a tie goes away from zero",
+    "half_even": "to the nearest; a tie goes to the even code",
+    "half_up": "to the nearest; a tie goes up",
+    "floor": "down, always",
+    "ceil": "up, always",
+    "zero": "toward zero, always: the digits behind are cut off",
+}
+"""What each rounding does."""
+
+
+def rounding_table(values: Sequence[float] = TIES, fmt: FixedPoint | None = None) -> pd.DataFrame:
+    """What each rounding makes of each value.
+
+    Parameters
+    ----------
+    values
+        Values, by default the ties next to zero of a format with a step of one.
+    fmt
+        What is rounded to; its own rounding does not count. By default whole numbers of 8 bits.
+
+    Examples
+    --------
+    >>> rounding_table([-2.5, 2.5]).astype(int)
+          half_away  half_even  half_up  floor  ceil  zero
+    -2.5         -3         -2       -2     -3    -2    -2
+     2.5          3          2        3      2     3     2
+    """
+    array = np.asarray(values, np.float64)
+    fmt = fmt or FixedPoint(8, 0)
+    columns = {name: dataclasses.replace(fmt, rounding=name).quantize(array) for name in ROUNDINGS}
+    return pd.DataFrame(columns, index=array)
+
+
+def mean_errors(values: Sequence[float] = TIES, fmt: FixedPoint | None = None) -> "pd.Series[float]":
+    """The mean error of each rounding over the finite values: its bias, in units of the values.
+
+    Examples
+    --------
+    >>> mean_errors([0.5, 1.5, 2.5, 3.5])["half_even"], mean_errors([0.5, 1.5, 2.5, 3.5])["half_away"]
+    (np.float64(0.0), np.float64(0.5))
+    """
+    finite = [value for value in values if np.isfinite(value)]
+    return rounding_table(finite, fmt).sub(finite, axis=0).mean()
