@@ -175,7 +175,7 @@ def _steps(
         except Exception as error:
             raise _failed(index, error, calibration) from error
         if calibration is None:
-            fresh = Calibration.of(network, place, total)
+            fresh = Calibration.of(model, network, place, total)
             calibration = fresh if into is None else into.take_in(fresh)
             before = calibration.batches
             yield calibration

@@ -41,3 +41,11 @@ class PlanError(QwidgetsError, ValueError):
 
 class FileError(QwidgetsError, OSError):
     """A file that cannot be read or written, or that is not what its name promises."""
+
+
+class ExportError(QwidgetsError, ValueError):
+    """A plan that a target cannot take: an operation, a format, a tensor in float; the text names it."""
+
+
+class ExtraError(QwidgetsError, ImportError):
+    """A package that only some exports need and that is not installed; the text has the line that installs it."""

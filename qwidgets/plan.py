@@ -152,6 +152,11 @@ class Plan(traitlets.HasTraits):
         return self._timeline.now.adjustments.calibration or self._calibration
 
     @property
+    def model(self) -> "nn.Module | None":
+        """The network that was calibrated; None where the statistics came from a file."""
+        return self._calibration.model if self._calibration else None
+
+    @property
     def adjustments(self) -> Adjustments:
         """What is changed of the network's numbers beside their formats; see :meth:`equalize`."""
         return self._timeline.now.adjustments
@@ -301,7 +306,7 @@ class Plan(traitlets.HasTraits):
 
     # Steps that look at the network
 
-    def equalize(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+    def equalize(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Scale the channels of activations so that each uses its tensor's whole window; the network stays the same.
 
         Weights, biases and clamps are scaled to match, exactly, and the windows of what changed are chosen anew. The
@@ -309,10 +314,11 @@ class Plan(traitlets.HasTraits):
 
         Parameters
         ----------
-        model
-            The network that the plan is of. It is not changed, neither here nor by the steps below.
         data
             Batches, as for :func:`qwidgets.calibrate`. What they reach bounds the factors.
+        model
+            The network that the plan is of, where it is not the one that was calibrated just now (:attr:`model`). It is
+            not changed, neither here nor by the steps below.
         how
             ``progress=False`` shows no bar; ``stop``, a function that is asked now and then, ends the step by giving
             True.
@@ -325,24 +331,24 @@ class Plan(traitlets.HasTraits):
         Raises
         ------
         PlanError
-            There are drafts, or the plan is of another network.
+            There are drafts, or the plan is of another network, or does not know its own.
         DataError
             The data cannot be fed to the network.
         """
         from qwidgets.adjusting.equalization import equalize
 
-        return self._adjust("equalized", equalize, model, data, **how)
+        return self._adjust("equalized", equalize, data, model, **how)
 
-    def correct_bias(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+    def correct_bias(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Take what quantization adds to each output channel on the average over the data off the biases.
 
         See :meth:`equalize` for the arguments and errors.
         """
         from qwidgets.adjusting.bias_correction import correct_bias
 
-        return self._adjust("biases corrected", correct_bias, model, data, **how)
+        return self._adjust("biases corrected", correct_bias, data, model, **how)
 
-    def round_adaptively(self, model: "nn.Module", data: Iterable[Any], **how: Any) -> Commit | None:
+    def round_adaptively(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Round each weight up or down so that its layer's output over the data is kept, and correct the biases.
 
         A weight keeps this rounding as long as it has the format that it was made for. See :meth:`equalize` for the
@@ -350,7 +356,7 @@ class Plan(traitlets.HasTraits):
         """
         from qwidgets.adjusting.adaptive_rounding import round_adaptively
 
-        return self._adjust("weights rounded adaptively", round_adaptively, model, data, **how)
+        return self._adjust("weights rounded adaptively", round_adaptively, data, model, **how)
 
     # Questions
 
@@ -459,6 +465,19 @@ class Plan(traitlets.HasTraits):
             raise PlanError("this plan has no calibration to ask; Plan.load(path, calibration) gives it one")
         return self.calibration
 
+    def network_of(self, model: "nn.Module | None" = None) -> "nn.Module":
+        """Give the model, or else the one that was calibrated.
+
+        Raises
+        ------
+        PlanError
+            Neither is known.
+        """
+        found = self.model if model is None else model
+        if found is None:
+            raise PlanError("this plan came from a file and does not know its network; say which: model=...")
+        return found
+
     def _draft(self, formats: Mapping[str, NumberFormat | str | None], *, continues: bool) -> None:
         parsed = {name: plan_formats.read(self._rows[self._known(name)], fmt) for name, fmt in formats.items()}
         with self._guard:
@@ -482,8 +501,8 @@ class Plan(traitlets.HasTraits):
         self,
         note: str,
         work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], "Adjusted"],
-        model: "nn.Module",
         data: Iterable[Any],
+        model: "nn.Module | None",
         progress: bool = True,
         stop: Callable[[], bool] | None = None,
     ) -> Commit | None:
@@ -491,7 +510,7 @@ class Plan(traitlets.HasTraits):
         if start.drafts:
             raise PlanError(f"{len(start.drafts)} drafts are not committed; commit() or revert() them first")
         try:
-            done = work(model, self, data, Progress(progress, stop))
+            done = work(self.network_of(model), self, data, Progress(progress, stop))
         except Stopped:
             return None
         with self._guard:

@@ -90,6 +90,13 @@ class QuantizedNetwork(nn.Module):
     type (float64 where that does not hold the codes). It has the model's module paths, and a ``state_dict`` of the same
     names and values; loading one makes the codes anew. It moves between devices as any module does. It is for
     inference: always in eval mode, and no gradients flow.
+
+    Attributes
+    ----------
+    network
+        What was captured of the model, adjusted as the plan says.
+    program
+        The steps that compute it.
     """
 
     def __init__(
@@ -101,11 +108,11 @@ class QuantizedNetwork(nn.Module):
         adjustments: Adjustments = NONE,
     ) -> None:
         super().__init__()
-        self._network = network
+        self.network = network
         self._formats = formats
         self._accumulator_bits = accumulator_bits
         self._adjustments = adjustments
-        self._program = Program(network, formats, accumulator_bits, adjustments)
+        self.program = Program(network, formats, accumulator_bits, adjustments)
         self._on_device: dict[str | Parameter, Tensor] = {}
         _copy_modules(model, self, {})
         super().train(False)
@@ -113,17 +120,17 @@ class QuantizedNetwork(nn.Module):
     @property
     def codes(self) -> Mapping[str, Tensor]:
         """The integers of each weight and bias that has a format, int64, by row."""
-        return MappingProxyType(self._program.codes)
+        return MappingProxyType(self.program.codes)
 
     @property
     def float_islands(self) -> Mapping[str, str]:
         """The rows that are computed in float, each with the reason."""
-        return MappingProxyType(self._program.float_islands)
+        return MappingProxyType(self.program.float_islands)
 
     @property
     def accumulator_overflows(self) -> dict[str, int]:
         """How many sums did not fit their accumulator since the network was made, by row (those with any)."""
-        counts = {row: accumulator.overflows for row, accumulator in self._program.accumulators.items()}
+        counts = {row: accumulator.overflows for row, accumulator in self.program.accumulators.items()}
         return {row: count for row, count in counts.items() if count}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,16 +145,16 @@ class QuantizedNetwork(nn.Module):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, and call ``observe(row, values)`` for each input and activation row on the way."""
-        leaves = self._network.inputs.flatten(args, kwargs)
+        leaves = self.network.inputs.flatten(args, kwargs)
         with torch.no_grad():
-            return self._program.run(self, leaves, observe)
+            return self.program.run(self, leaves, observe)
 
     def train(self, mode: bool = True) -> Self:
         """Do nothing: it is always in eval mode."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "QuantizedNetwork":
-        return QuantizedNetwork(self, self._network, self._formats, self._accumulator_bits, self._adjustments)
+        return QuantizedNetwork(self, self.network, self._formats, self._accumulator_bits, self._adjustments)
 
     # What the program borrows while it runs
 
@@ -159,16 +166,16 @@ class QuantizedNetwork(nn.Module):
                 **dict(self.named_buffers(remove_duplicate=False)),
             }
             self._on_device[target] = (
-                held[target] if target in held else _attribute(self._network.graph, target).to(self.device)
+                held[target] if target in held else _attribute(self.network.graph, target).to(self.device)
             )
         return self._on_device[target]
 
     def values(self, parameter: Parameter) -> Tensor:
         """Give the values of a weight or bias row, where the network is."""
         if parameter not in self._on_device:
-            row, fmt = parameter.row, self._program.formats[parameter.row]
+            row, fmt = parameter.row, self.program.formats[parameter.row]
             if fmt is None:
-                self._on_device[parameter] = self._network.parameters[row].to(self.device)
+                self._on_device[parameter] = self.network.parameters[row].to(self.device)
             else:
                 carried = fmt.from_integer(self.codes[row]).to(Codes.of(fmt).carrier)
                 self._on_device[parameter] = carried.to(self.device)
@@ -189,9 +196,9 @@ class QuantizedNetwork(nn.Module):
         """Take over other weights, and make their codes."""
         result = super().load_state_dict(state_dict, strict, assign)
         self._on_device.clear()
-        parameters = self._adjustments.parameters(_parameters(self._network, self.tensor))
-        self._network = replace(self._network, parameters=parameters)
-        self._program = Program(self._network, self._formats, self._accumulator_bits, self._adjustments)
+        parameters = self._adjustments.parameters(_parameters(self.network, self.tensor))
+        self.network = replace(self.network, parameters=parameters)
+        self.program = Program(self.network, self._formats, self._accumulator_bits, self._adjustments)
         return result
 
 

@@ -51,9 +51,9 @@ DATA = [torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) f
 OTHERS = [torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(99))]
 Step = Callable[[Plan], Commit | None]
 STEPS: list[Step] = [
-    lambda plan: plan.equalize(MODEL, DATA, progress=False),
-    lambda plan: plan.correct_bias(MODEL, DATA, progress=False),
-    lambda plan: plan.round_adaptively(MODEL, DATA, progress=False),
+    lambda plan: plan.equalize(DATA, MODEL, progress=False),
+    lambda plan: plan.correct_bias(DATA, MODEL, progress=False),
+    lambda plan: plan.round_adaptively(DATA, MODEL, progress=False),
 ]
 
 
@@ -76,7 +76,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 
 def test_an_equalized_network_in_float_computes_what_the_network_does(plan: Plan) -> None:
-    plan.equalize(MODEL, DATA, progress=False)
+    plan.equalize(DATA, MODEL, progress=False)
     assert {"stem", "depthwise", "project", "add", "grouped"} <= set(plan.adjustments.factors)
     adjusted = plan.adjustments.applied(recapture(MODEL, plan))
     inside = QuantizedNetwork(MODEL, adjusted, dict.fromkeys(plan))
@@ -85,7 +85,7 @@ def test_an_equalized_network_in_float_computes_what_the_network_does(plan: Plan
 
 
 def test_clamps_move_with_their_channels_in_integers_too(plan: Plan) -> None:
-    plan.equalize(MODEL, DATA, progress=False)
+    plan.equalize(DATA, MODEL, progress=False)
     quantized = quantize(MODEL, plan)
     assert not quantized.float_islands
     wide = {name: FixedPoint(16, 9) for name, fmt in plan.committed.items() if plan.row(name).kind == "activation"}
@@ -103,7 +103,7 @@ def test_clamps_move_with_their_channels_in_integers_too(plan: Plan) -> None:
 
 
 def test_each_channel_reaches_the_top_of_its_window(plan: Plan) -> None:
-    plan.equalize(MODEL, DATA, progress=False)
+    plan.equalize(DATA, MODEL, progress=False)
     assert plan.calibration is not None
     largest: dict[str, torch.Tensor] = {}
     network = recapture(MODEL, plan)
@@ -118,7 +118,7 @@ def test_each_channel_reaches_the_top_of_its_window(plan: Plan) -> None:
 
 def test_the_table_shows_the_adjusted_tensors(plan: Plan) -> None:
     before = plan.table()
-    plan.equalize(MODEL, DATA, progress=False)
+    plan.equalize(DATA, MODEL, progress=False)
     assert plan.calibration is not None
     (outer, *_) = plan.adjustments.factors["stem.weight"]
     weights = recapture(MODEL, plan).parameters["stem.weight"].double() * torch.from_numpy(outer)
@@ -146,16 +146,16 @@ def test_each_step_can_be_undone_and_done_again(plan: Plan, step: Step) -> None:
 def test_a_step_that_is_stopped_or_fails_leaves_the_plan_as_it_was(plan: Plan, step: Step) -> None:
     before, history = codes(plan), plan.history
     name = {0: "equalize", 1: "correct_bias", 2: "round_adaptively"}[STEPS.index(step)]
-    assert getattr(plan, name)(MODEL, DATA, progress=False, stop=lambda: True) is None
+    assert getattr(plan, name)(DATA, MODEL, progress=False, stop=lambda: True) is None
     with pytest.raises(DataError, match="batch 1"):
-        getattr(plan, name)(MODEL, [DATA[0], torch.zeros(2, 2)], progress=False)
+        getattr(plan, name)([DATA[0], torch.zeros(2, 2)], MODEL, progress=False)
     with pytest.raises(DataError, match="no batch"):
-        getattr(plan, name)(MODEL, [], progress=False)
+        getattr(plan, name)([], MODEL, progress=False)
     with pytest.raises(PlanError, match="another network"):
-        getattr(plan, name)(torch.nn.Conv2d(3, 2, 1), DATA, progress=False)
+        getattr(plan, name)(DATA, torch.nn.Conv2d(3, 2, 1), progress=False)
     plan["stem"] = None
     with pytest.raises(PlanError, match="drafts are not committed"):
-        getattr(plan, name)(MODEL, DATA, progress=False)
+        getattr(plan, name)(DATA, MODEL, progress=False)
     plan.revert()
     assert same(codes(plan), before)
     assert plan.history == history
@@ -165,7 +165,7 @@ def test_correcting_biases_takes_away_the_mean_error(plan: Plan) -> None:
     plan.set("*.weight", FixedPoint(4, 3))
     plan.commit("coarse")
     before = validate(MODEL, plan, DATA)["mean_error"]
-    plan.correct_bias(MODEL, DATA, progress=False)
+    plan.correct_bias(DATA, MODEL, progress=False)
     after = validate(MODEL, plan, DATA)["mean_error"]
     assert abs(after["project"]) < 0.3 * abs(before["project"])
     assert abs(after["out"]) < 0.3 * abs(before["out"])
@@ -174,17 +174,17 @@ def test_correcting_biases_takes_away_the_mean_error(plan: Plan) -> None:
 def test_adaptive_rounding_keeps_the_output_better_than_rounding_to_nearest(plan: Plan) -> None:
     plan.propose(4, names=[name for name in plan if name.endswith("weight")], per_channel=True)
     plan.commit("coarse")
-    plan.correct_bias(MODEL, DATA, progress=False)
+    plan.correct_bias(DATA, MODEL, progress=False)
     before = validate(MODEL, plan, OTHERS)["sqnr_db"]
     plan.undo()
-    plan.round_adaptively(MODEL, DATA, progress=False)
+    plan.round_adaptively(DATA, MODEL, progress=False)
     after = validate(MODEL, plan, OTHERS)["sqnr_db"]
     assert after["Blocks"] > before["Blocks"]
 
 
 def test_a_rounding_counts_only_for_the_format_that_it_was_made_for(plan: Plan) -> None:
     nearest = codes(plan)["project.weight"]
-    plan.round_adaptively(MODEL, DATA, progress=False)
+    plan.round_adaptively(DATA, MODEL, progress=False)
     rounded, fmt = codes(plan)["project.weight"], plan["project.weight"]
     assert isinstance(fmt, PerChannel)
     assert not torch.equal(rounded, nearest)
@@ -202,9 +202,9 @@ def test_a_rounding_counts_only_for_the_format_that_it_was_made_for(plan: Plan) 
 def test_a_locked_tensor_is_left_alone(plan: Plan) -> None:
     plan.lock("stem", "project.weight", "out.bias")
     before = codes(plan)["project.weight"]
-    plan.equalize(MODEL, DATA, progress=False)
+    plan.equalize(DATA, MODEL, progress=False)
     assert "stem" not in plan.adjustments.factors
-    plan.round_adaptively(MODEL, DATA, progress=False)
+    plan.round_adaptively(DATA, MODEL, progress=False)
     assert "project.weight" not in plan.adjustments.roundings
     assert "out.bias" not in plan.adjustments.shifts
     assert before.shape == codes(plan)["project.weight"].shape

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibrating import calibration_file
@@ -46,6 +46,8 @@ class Calibration:
         Whether the data was seen to its end.
     parameters
         The values of each weight and bias row, batch norm folded in; empty if an older version saved it.
+    model
+        The network itself, as it was given to :func:`qwidgets.calibrate`; None where these statistics came from a file.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Calibration:
         total_batches: int | None = None,
         complete: bool = False,
         parameters: Mapping[str, Tensor] = MappingProxyType({}),
+        model: nn.Module | None = None,
     ) -> None:
         self.network = network
         self.digest = digest
@@ -71,11 +74,12 @@ class Calibration:
         self.total_batches = total_batches
         self.complete = complete
         self.parameters = parameters
+        self.model = model
         self._rows = {row.name: row for row in rows}
         self._histograms = dict(histograms)
 
     @classmethod
-    def of(cls, network: Network, device: torch.device, total_batches: int | None) -> Self:
+    def of(cls, model: nn.Module, network: Network, device: torch.device, total_batches: int | None) -> Self:
         """Begin one for a network: its weights are counted, its data is not."""
         histograms = {row.name: BitHistogram() for row in network.rows}
         for name, values in network.parameters.items():
@@ -89,6 +93,7 @@ class Calibration:
             device=str(device),
             total_batches=total_batches,
             parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
+            model=model,
         )
 
     @classmethod
@@ -133,6 +138,7 @@ class Calibration:
             total_batches=_sum(totals),
             complete=all(complete),
             parameters=own.parameters,
+            model=own.model,
         )
 
     def _without_data(self, parameters: bool) -> Self:
@@ -175,6 +181,7 @@ class Calibration:
             total_batches=self.total_batches,
             complete=self.complete,
             parameters={**self.parameters, **values},
+            model=self.model,
         )
 
     def values(self, name: str) -> Tensor:
@@ -277,6 +284,7 @@ class Calibration:
             total_batches=_sum((self.total_batches, other.total_batches)),
             complete=self.complete and other.complete,
             parameters=self.parameters or other.parameters,
+            model=self.model or other.model,
         )
 
     def take_in(self, other: "Calibration") -> Self:
@@ -294,6 +302,7 @@ class Calibration:
         self.batches += other.batches
         self.complete = other.complete
         self.parameters = self.parameters or other.parameters
+        self.model = self.model or other.model
         if other.device not in self.device.split(", "):
             self.device += f", {other.device}"
         return self

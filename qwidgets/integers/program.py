@@ -76,6 +76,14 @@ class Program:
         How each node of the graph is computed; one without a step is a placeholder, or not needed.
     accumulators
         The register that each row's sums are computed in.
+    rows, constants
+        The row of each node that gives one, and of each node that holds a weight, a bias or another constant.
+    arguments
+        By name, what each operation with an integer form is given: `Parameter` in the place of a weight or bias.
+    sums
+        What is known of the codes that such an operation gives, before its row's format is applied.
+    operands
+        What is known of the codes of each node after that; a node in float is not among them.
     """
 
     def __init__(
@@ -99,37 +107,39 @@ class Program:
         self._asked = formats
         self._parameters = network.parameters
         self._bits = accumulator_bits
-        self._rows = {node: row for row, node in network.nodes.items()}
-        self._constants = _constant_rows(network)
+        self.rows = {node: row for row, node in network.nodes.items()}
+        self.constants = _constant_rows(network)
         self._folded = {layer.batch_norm_node for layer in network.layers}
         self._layers = {layer.node: layer for layer in network.layers}
-        self._operands: dict[Node, Operand] = {}
+        self.arguments: dict[Node, Mapping[str, Any]] = {}
+        self.sums: dict[Node, Codes] = {}
+        self.operands: dict[Node, Operand] = {}
         self.steps: dict[Node, Step] = {}
         for node in self._graph.graph.nodes:
             self._add(node)
-            if node in self._rows:
-                self._quantize(node, self.formats[self._rows[node]])
+            if node in self.rows:
+                self._quantize(node, self.formats[self.rows[node]])
 
     def run(self, state: State, leaves: Sequence[Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, in the model's structure, from the flat arguments of a call.
 
         ``observe(row, values)`` is called for each input and activation row.
         """
-        simulator = _Simulator(self._graph, self.steps, state, self._rows if observe else {}, observe)
+        simulator = _Simulator(self._graph, self.steps, state, self.rows if observe else {}, observe)
         return self._graph.graph.process_outputs(simulator.run(*leaves, enable_io_processing=False))
 
     # Which step, and what is known of what it gives
 
     def _add(self, node: Node) -> None:
-        if node in self._constants:
-            parameter = Parameter(self._constants[node])
+        if node in self.constants:
+            parameter = Parameter(self.constants[node])
             self._set(node, lambda look: look(parameter), self._operand(parameter))
         elif node.op == "output":
             self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
         elif node.op == "call_function":
             if node in self._folded:
                 before = node.all_input_nodes[0]
-                self._set(node, lambda look: look(before), self._operands.get(before))
+                self._set(node, lambda look: look(before), self.operands.get(before))
             elif operations.only_moves(node):
                 self._move(node)
             else:
@@ -138,11 +148,11 @@ class Program:
     def _set(self, node: Node, step: Step, operand: Operand | None) -> None:
         self.steps[node] = step
         if operand is not None:
-            self._operands[node] = operand
+            self.operands[node] = operand
 
     def _operand(self, value: Any) -> Operand | None:
         if isinstance(value, Node):
-            return self._operands.get(value)
+            return self.operands.get(value)
         if isinstance(value, Parameter) and value.row in self.codes:
             fmt, codes = self.formats[value.row], self.codes[value.row]
             assert fmt is not None
@@ -153,7 +163,7 @@ class Program:
         return None
 
     def _move(self, node: Node) -> None:
-        operand = self._operands.get(operations.trail_of(node)[1])
+        operand = self.operands.get(operations.trail_of(node)[1])
         if operand is None or not _fills_with(node, operand.codes):
             self._set(node, self._in_float(node, {}), None)
             return
@@ -187,6 +197,7 @@ class Program:
         def step(look: Lookup) -> Any:
             return exact.run(pytree.tree_map(lambda value: _found(value, look), given))
 
+        self.arguments[node], self.sums[node] = given, exact.codes
         self._set(node, step, Operand(exact.codes, _shape(node)))
 
     def _place_bias(self, layer: Layer, x: Operand | None) -> None:
@@ -230,20 +241,20 @@ class Program:
         if isinstance(value, Parameter):
             return value.row
         source = operations.trail_of(value)[-1]
-        return self._constants.get(source) or self._row_of(source)
+        return self.constants.get(source) or self._row_of(source)
 
     def _row_of(self, node: Node) -> str:
         """Give the row that a node's value ends up in."""
         reached = [node]
         for at in reached:
-            if at in self._rows:
-                return self._rows[at]
+            if at in self.rows:
+                return self.rows[at]
             reached.extend(user for user in at.users if user not in reached)
         return node.name
 
     def _quantize(self, node: Node, fmt: FixedPoint | PerChannel | None) -> None:
         step: Step = self.steps.get(node) or (lambda look: look(node))
-        self._operands.pop(node, None)
+        self.operands.pop(node, None)
         if fmt is None:
             dtype = _dtype(node)
             self.steps[node] = lambda look: step(look).to(dtype)
@@ -259,7 +270,7 @@ class Program:
             def found(value: Any) -> Any:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
-                if value in self._operands:
+                if value in self.operands:
                     return look(value).to(_dtype(value))
                 return look(value)
 
@@ -270,7 +281,7 @@ class Program:
     def _as_output(self, value: Any, look: Lookup) -> Any:
         if not isinstance(value, Node):
             return value
-        operand = self._operands.get(value)
+        operand = self.operands.get(value)
         if operand is None:
             return look(value)
         dtype = _dtype(value)
@@ -286,7 +297,7 @@ class _Simulator(Interpreter):
         super().__init__(graph)
         self._steps = steps
         self._state = state
-        self._rows = rows
+        self.rows = rows
         self._observe = observe
 
     def run_node(self, n: Node) -> Any:
@@ -297,8 +308,8 @@ class _Simulator(Interpreter):
             self.env[n] = self._state.tensor(str(n.target)) if n not in self._steps else None
         if n in self._steps:
             self.env[n] = self._steps[n](self._look)
-        if n in self._rows:
-            self._observe(self._rows[n], self.env[n])
+        if n in self.rows:
+            self._observe(self.rows[n], self.env[n])
         return self.env[n]
 
     def _look(self, value: Any) -> Any:

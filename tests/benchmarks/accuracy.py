@@ -45,15 +45,15 @@ def main() -> None:
             per_channel,
             [
                 ("windows per channel, bias at the accumulator", _nothing),
-                ("+ bias correction", lambda plan: plan.correct_bias(model, data)),
+                ("+ bias correction", lambda plan: plan.correct_bias(data, model)),
                 ("+ undo, adaptive rounding", lambda plan: _instead(plan, model, data)),
             ],
         ),
         (
             calibration.propose(8, per_channel=True),
             [
-                ("windows per channel + equalization", lambda plan: plan.equalize(model, data)),
-                ("+ bias correction", lambda plan: plan.correct_bias(model, data)),
+                ("windows per channel + equalization", lambda plan: plan.equalize(data, model)),
+                ("+ bias correction", lambda plan: plan.correct_bias(data, model)),
                 ("+ undo, adaptive rounding", lambda plan: _instead(plan, model, data)),
             ],
         ),
@@ -78,7 +78,7 @@ def main() -> None:
 def _instead(plan: Plan, model: torch.nn.Module, data: list[torch.Tensor]) -> None:
     """Adaptive rounding, which corrects the biases as it goes, in the place of the correction alone."""
     plan.undo()
-    plan.round_adaptively(model, data)
+    plan.round_adaptively(data, model)
 
 
 def _nothing(plan: Plan) -> None:

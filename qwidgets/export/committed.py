@@ -1,0 +1,41 @@
+"""What every export begins with: the network under its committed formats, and the package that the target needs."""
+
+from importlib import import_module
+from types import ModuleType
+
+from torch import nn
+
+from qwidgets.errors import ExtraError, PlanError
+from qwidgets.plan import Plan
+from qwidgets.simulation import QuantizedNetwork, quantize
+
+
+def committed_network(plan: Plan, model: nn.Module | None = None) -> QuantizedNetwork:
+    """Give the network as the committed formats make it.
+
+    Raises
+    ------
+    PlanError
+        There are drafts, which would not be exported; or the plan does not know its network, or is of another one.
+    """
+    if plan.drafts:
+        first = next(iter(plan.drafts))
+        raise PlanError(
+            f"only what is committed is exported, and {len(plan.drafts)} drafts are not, {first!r} among them; "
+            "commit() or revert() them first"
+        )
+    return quantize(plan.network_of(model), plan)
+
+
+def required(package: str, extra: str) -> ModuleType:
+    """Import a package that only some exports need.
+
+    Raises
+    ------
+    ExtraError
+        It is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ExtraError(f"this export needs {package} ({error}); pip install 'qwidgets[{extra}]' brings it") from error
