@@ -6,6 +6,7 @@ import torch
 from qwidgets.adjusting.adaptive_rounding import fit_codes
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
+from qwidgets.examples import digits
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
@@ -88,7 +89,7 @@ def test_clamps_move_with_their_channels_in_integers_too(plan: Plan) -> None:
     plan.equalize(DATA, MODEL, progress=False)
     quantized = quantize(MODEL, plan)
     assert not quantized.float_islands
-    wide = {name: FixedPoint(16, 9) for name, fmt in plan.committed.items() if plan.row(name).kind == "activation"}
+    wide = {row.name: FixedPoint(16, 9) for row in plan.rows if row.kind in ("activation", "input")}
     plan.draft({**wide, "stem": FixedPoint(24, 12)})
     plan.commit("room above the clamps")
     seen: dict[str, torch.Tensor] = {}
@@ -113,7 +114,9 @@ def test_each_channel_reaches_the_top_of_its_window(plan: Plan) -> None:
     fmt = plan["depthwise"]
     assert isinstance(fmt, FixedPoint)
     assert plan.calibration["depthwise"].max == pytest.approx(fmt.max, rel=1e-4)
-    torch.testing.assert_close(reached, torch.full_like(reached, fmt.max), rtol=1e-4, atol=0)
+    alive = reached > 0  # the ReLU lets nothing of the others through
+    assert alive.sum() > 3
+    torch.testing.assert_close(reached[alive], torch.full_like(reached[alive], fmt.max), rtol=1e-4, atol=0)
 
 
 def test_the_table_shows_the_adjusted_tensors(plan: Plan) -> None:
@@ -171,15 +174,18 @@ def test_correcting_biases_takes_away_the_mean_error(plan: Plan) -> None:
     assert abs(after["out"]) < 0.3 * abs(before["out"])
 
 
-def test_adaptive_rounding_keeps_the_output_better_than_rounding_to_nearest(plan: Plan) -> None:
+def test_adaptive_rounding_keeps_the_output_better_than_rounding_to_nearest() -> None:
+    example = digits()
+    plan = calibrate(example.model, example.calibration, device="cpu", progress=False).propose(8, per_channel=True)
     plan.propose(4, names=[name for name in plan if name.endswith("weight")], per_channel=True)
-    plan.commit("coarse")
-    plan.correct_bias(DATA, MODEL, progress=False)
-    before = validate(MODEL, plan, OTHERS)["sqnr_db"]
+    plan.commit("coarse weights")
+    plan.correct_bias(example.calibration, progress=False)
+    before = validate(example.model, plan, example.test)["sqnr_db"]
     plan.undo()
-    plan.round_adaptively(DATA, MODEL, progress=False)
-    after = validate(MODEL, plan, OTHERS)["sqnr_db"]
-    assert after["Blocks"] > before["Blocks"]
+    plan.round_adaptively(example.calibration, progress=False)
+    after = validate(example.model, plan, example.test)["sqnr_db"]
+    network = type(example.model).__name__
+    assert after[network] > before[network] + 3
 
 
 def test_a_rounding_counts_only_for_the_format_that_it_was_made_for(plan: Plan) -> None:

@@ -11,7 +11,7 @@ from qwidgets.errors import DataError, FormatError
 from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
-from qwidgets.schemes import least_squares, mse
+from qwidgets.schemes import SPREAD, least_squares, mse
 from qwidgets.simulation import quantize
 
 WIDE = FixedPoint.from_window(3, -3)
@@ -130,13 +130,19 @@ def test_a_format_per_channel_that_is_the_same_for_all_previews_as_one_for_the_t
 
 def test_least_squares_chooses_the_window_that_brute_force_finds_best() -> None:
     values = (
-        torch.randn(40, 9, generator=torch.Generator().manual_seed(3)).double() * torch.logspace(-3, 2, 40)[:, None]
+        torch.randn(40, 9, generator=torch.Generator().manual_seed(3)).double() * torch.logspace(-1, 2, 40)[:, None]
     )
     for channel, chosen in zip(values, least_squares(values), strict=True):
         candidates = [FixedPoint(8, length) for length in range(-12, 30)]
         errors = [float((fmt.quantize(channel) - channel).square().sum()) for fmt in candidates]
         assert float((chosen.quantize(channel) - channel).square().sum()) == min(errors)
         assert chosen.fraction_length == mse(BitHistogram().update(channel), 8, True).fraction_length
+
+
+def test_no_window_lies_so_far_below_the_others_that_the_bias_would_overflow_its_accumulator() -> None:
+    values = torch.tensor([[100.0, 3.0], [1e-9, -1e-9], [1.0, 0.5]])
+    loud, dead, quiet = least_squares(values).fraction_lengths
+    assert (loud, quiet, dead) == (0, 1, SPREAD)
 
 
 def test_a_proposal_per_channel_leaves_other_tensors_their_one_window(plan: Plan, calibration: Calibration) -> None:

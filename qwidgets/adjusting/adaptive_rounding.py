@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from qwidgets import schemes
 from qwidgets.adjusting import lockstep
-from qwidgets.adjusting.bias_correction import correct, shifted
+from qwidgets.adjusting.bias_correction import correct, counted
 from qwidgets.adjusting.layer_inputs import Moments, moments
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import unwrapped
@@ -42,7 +42,8 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
     Formats per channel are chosen anew for the refitted weights; other windows stay as they are.
     """
     before = plan.adjustments
-    network = before.applied(recapture(model, plan))
+    original = recapture(model, plan)
+    network = before.applied(original)
     leaves = lockstep.leaves_of(network, unwrapped(model), data)
     roundings, shifts, formats = dict(before.roundings), dict(before.shifts), {}
     with progress.over(len(network.layers), "round"):
@@ -62,7 +63,7 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
             correct(meeting, plan, shifts)
             progress.step()
     changed: dict[str, Format] = {row: fmt for row, fmt in formats.items() if fmt != plan.committed[row]}
-    return Adjusted(shifted(plan, network, dataclasses.replace(before, roundings=roundings, shifts=shifts)), changed)
+    return Adjusted(counted(plan, original, dataclasses.replace(before, roundings=roundings, shifts=shifts)), changed)
 
 
 def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tuple[FixedPoint | PerChannel, Tensor]:

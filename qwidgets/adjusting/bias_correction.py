@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from qwidgets.adjusting import lockstep
@@ -24,25 +23,22 @@ from qwidgets.simulation import recapture
 
 def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
     """Shift each bias by the mean error of its channel's output, pre-activation, over the data."""
-    network = plan.adjustments.applied(recapture(model, plan))
+    original = recapture(model, plan)
+    network = plan.adjustments.applied(original)
     leaves = lockstep.leaves_of(network, unwrapped(model), data)
     shifts = dict(plan.adjustments.shifts)
     with progress.over(len(network.layers), "correct bias"):
         for meeting in lockstep.meetings(network, plan.committed, plan.adjustments, leaves):
             correct(meeting, plan, shifts)
             progress.step()
-    return Adjusted(shifted(plan, network, dataclasses.replace(plan.adjustments, shifts=shifts)), {})
+    return Adjusted(counted(plan, original, dataclasses.replace(plan.adjustments, shifts=shifts)), {})
 
 
-def shifted(plan: Plan, network: Network, after: Adjustments) -> Adjustments:
-    """Give adjustments with the statistics of the biases that they shift beyond those of a network."""
-    if plan.calibration is None:
-        return after
-    values = dict(network.parameters)
-    for row, shift in after.shifts.items():
-        more = torch.from_numpy(shift - plan.adjustments.shifts.get(row, 0.0)).to(values[row].device)
-        values[row] = (values[row].double() + more).to(values[row].dtype)
-    return dataclasses.replace(after, calibration=plan.calibration.with_values(values))
+def counted(plan: Plan, original: Network, after: Adjustments) -> Adjustments:
+    """Give adjustments with the statistics of the weights and biases under them."""
+    assert plan.calibration is not None  # recapturing asks for one
+    calibration = plan.calibration.with_values(after.parameters(original.parameters))
+    return dataclasses.replace(after, calibration=calibration)
 
 
 def correct(meeting: lockstep.Meeting, plan: Plan, shifts: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ class Side:
         self.values: dict[Node, list[Any]] = {}
         self.parameters = dict(network.parameters)
         kept = {row.name: None if row.kind in ("weight", "bias") else formats[row.name] for row in network.rows}
-        self._steps = Program(network, kept, 32).steps
+        program = Program(network, kept, 32)
+        self._steps, self._constants = program.steps, program.constants
         self._graph = network.graph
         self._leaves = [iter(batch) for batch in leaves]
         self.device = next((leaf.device for batch in leaves for leaf in batch if isinstance(leaf, Tensor)), _CPU)
@@ -44,7 +45,7 @@ class Side:
         elif node.op == "get_attr" and node not in self._steps:
             value = _attribute(self._graph, str(node.target)).to(self.device)
             self.values[node] = [value] * len(self._leaves)
-        if node in self._steps:
+        if node in self._steps and node not in self._constants:
             step = self._steps[node]
             self.values[node] = [step(self._looking(index)) for index in range(len(self._leaves))]
 
@@ -56,8 +57,10 @@ class Side:
 
     def _looking(self, batch: int) -> Callable[[Any], Any]:
         def look(value: Any) -> Any:
-            if isinstance(value, Parameter):
-                return self.parameters[value.row].to(self.device)
+            # Parameters are looked up when they are used: until then they may be changed.
+            row = value.row if isinstance(value, Parameter) else self._constants.get(value)
+            if row is not None:
+                return self.parameters[row].to(self.device)
             return self.device if isinstance(value, torch.device) else self.values[value][batch]
 
         return look
