@@ -1,28 +1,38 @@
-"""Bias correction: what rounding adds to a layer's output on the average is taken off its bias.
+"""Bias correction: what rounding adds to a layer's output is taken off its bias, as far as one number a channel can.
 
-Rounded weights and inputs move the mean of each output channel. Layer after layer, with the layers before already
-corrected, that mean error is measured over data and subtracted. Source: Nagel et al., "Data-Free Quantization through
-Weight Equalization and Bias Correction" (2019), the variant with data.
+Layer after layer, with the layers before already corrected, each bias is shifted so that the squared error of what
+leaves the layer, after its activation function, is least. Without such a function that is the mean error. With one,
+only values that it lets through count: to correct the mean of what a ReLU cuts off would spoil what it does not. What
+one half of the data asks for is done only where it helps the other half, too.
+
+Source of the idea: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction" (2019), which
+corrects the mean before the activation function.
 """
 
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from qwidgets.adjusting import lockstep
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import Network, unwrapped
+from qwidgets.network import Layer, Network, unwrapped
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
 
+TURNS = 4
+"""Newton steps towards the least squared error; the activation function bends between them."""
+
+TINY = torch.finfo(torch.float64).tiny
+
 
 def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
-    """Shift each bias by the mean error of its channel's output, pre-activation, over the data."""
+    """Shift each bias by what its channel's output lacks over the data."""
     original = recapture(model, plan)
     network = plan.adjustments.applied(original)
     leaves = lockstep.leaves_of(network, unwrapped(model), data)
@@ -46,9 +56,48 @@ def correct(meeting: lockstep.Meeting, plan: Plan, shifts: dict[str, Any]) -> No
     row = meeting.layer.bias_row
     if row is None or row in plan.locked:
         return
-    shift = meeting.mean_difference()
+    shift = least_squares_shift(meeting)
     wanted = meeting.reference.parameters[row].double().cpu() + shift
     shifts[row] = shifts.get(row, 0.0) + shift.numpy()
     fmt = plan.committed[row]
     kept = fmt.quantize(wanted) if isinstance(fmt, FixedPoint | PerChannel) else wanted
     meeting.quantized.parameters[row] = kept.to(meeting.reference.parameters[row].dtype)
+
+
+def least_squares_shift(meeting: lockstep.Meeting) -> Tensor:
+    """Give by how much each output channel of the quantized layer is best shifted, float64, (channels,)."""
+    pairs = meeting.outputs
+    shift = torch.zeros(_channels_last(pairs[0][0], meeting.layer).shape[-1], dtype=torch.float64)
+    agreed = torch.ones_like(shift)
+    for turn in range(TURNS if meeting.layer.activation_node else 1):
+        sums = torch.zeros(2, 2, len(shift), dtype=torch.float64)
+        for index, (reference, quantized) in enumerate(pairs):
+            for half in (0, 1):
+                part = slice(half, None, 2) if len(reference) > 1 else slice(0 if index % 2 == half else 1, None)
+                if len(reference[part]):
+                    sums[half] += _slopes(reference[part], quantized[part], shift, meeting)
+        slope, curvature = sums.sum(0)
+        if turn == 0:
+            # By the second-order expansion: what shifting one half by the other one's optimum would do to its error.
+            wanted = -sums[:, 0] / sums[:, 1].clamp_min(TINY)
+            changes = wanted.flip(0) * (2 * sums[:, 0] + wanted.flip(0) * sums[:, 1])
+            agreed = (changes < 0).all(0).double()
+        shift = shift - agreed * slope / curvature.clamp_min(TINY)
+    return shift
+
+
+def _slopes(reference: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting) -> Tensor:
+    """Give half the first and second derivative of the summed squared error by each channel's shift, (2, channels)."""
+    last = quantized.ndim - 1 if meeting.layer.operation == "linear" else 1
+    shaped = shift.reshape(-1, *[1] * (quantized.ndim - 1 - last)).to(quantized)
+    with torch.enable_grad():
+        moved = (quantized + shaped).requires_grad_()
+        outputs = meeting.activated(moved)
+        (gains,) = torch.autograd.grad(outputs.sum(), moved)
+    errors = outputs.detach() - meeting.activated(reference)
+    parts = (_channels_last(part, meeting.layer) for part in (errors * gains, gains.square()))
+    return torch.stack([part.flatten(0, -2).sum(0, dtype=torch.float64) for part in parts]).cpu()
+
+
+def _channels_last(values: Tensor, layer: Layer) -> Tensor:
+    return values if layer.operation == "linear" else values.transpose(1, -1)

@@ -49,6 +49,11 @@ class Side:
             step = self._steps[node]
             self.values[node] = [step(self._looking(index)) for index in range(len(self._leaves))]
 
+    def applied(self, node: Node, values: Tensor) -> Tensor:
+        """Give what an operation on one tensor makes of other values than those that it reads."""
+        found: Tensor = self._steps[node](lambda value: self.device if isinstance(value, torch.device) else values)
+        return found
+
     def forget(self, node: Node) -> None:
         """Drop what nothing after this node reads."""
         for given in node.all_input_nodes:
@@ -118,17 +123,17 @@ class Meeting:
         assert isinstance(source, Node)
         return list(zip(self.reference.values[source], self.quantized.values[source], strict=True))
 
-    def mean_difference(self) -> Tensor:
-        """Give by how much each output channel of the quantized layer is too low, on the average over the data."""
+    @property
+    def outputs(self) -> list[tuple[Tensor, Tensor]]:
+        """What leaves the layer before its activation function, in float and quantized, batch by batch."""
         self.quantized.compute(self.layer.node)
-        both = (self.reference.values[self.layer.node], self.quantized.values[self.layer.node])
-        means = [torch.cat([self._by_channel(value) for value in values], 1).mean(1) for values in both]
-        return (means[0] - means[1]).cpu()
+        node = self.layer.node
+        return list(zip(self.reference.values[node], self.quantized.values[node], strict=True))
 
-    def _by_channel(self, value: Tensor) -> Tensor:
-        """Give for each batch the mean of each channel; all batches count alike."""
-        axis = value.ndim - 1 if self.layer.operation == "linear" else 1
-        return value.double().transpose(0, axis).flatten(1).mean(1, keepdim=True)
+    def activated(self, values: Tensor) -> Tensor:
+        """Give what the layer's activation function, if it has one, makes of values, in float."""
+        node = self.layer.activation_node
+        return values if node is None else self.reference.applied(node, values)
 
 
 def meetings(
