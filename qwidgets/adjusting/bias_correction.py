@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from qwidgets.adjusting import lockstep
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import Layer, Network, unwrapped
+from qwidgets.network import Network, unwrapped
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan
 from qwidgets.planning.adjustments import Adjustments
@@ -66,38 +66,42 @@ def correct(meeting: lockstep.Meeting, plan: Plan, shifts: dict[str, Any]) -> No
 
 def least_squares_shift(meeting: lockstep.Meeting) -> Tensor:
     """Give by how much each output channel of the quantized layer is best shifted, float64, (channels,)."""
-    pairs = meeting.outputs
-    shift = torch.zeros(_channels_last(pairs[0][0], meeting.layer).shape[-1], dtype=torch.float64)
+    axis = -1 if meeting.layer.operation == "linear" else 1
+    pairs = [(meeting.activated(reference), quantized) for reference, quantized in meeting.outputs]
+    shift = torch.zeros(pairs[0][1].shape[axis], dtype=torch.float64)
     agreed = torch.ones_like(shift)
     for turn in range(TURNS if meeting.layer.activation_node else 1):
         sums = torch.zeros(2, 2, len(shift), dtype=torch.float64)
-        for index, (reference, quantized) in enumerate(pairs):
-            for half in (0, 1):
-                part = slice(half, None, 2) if len(reference) > 1 else slice(0 if index % 2 == half else 1, None)
-                if len(reference[part]):
-                    sums[half] += _slopes(reference[part], quantized[part], shift, meeting)
+        seen = 0
+        for outputs, quantized in pairs:
+            first, second = _derivatives(outputs, quantized, shift, meeting, axis)
+            for half in (0, 1):  # sample after sample in turn
+                own = slice((half + seen) % 2, None, 2)
+                sums[half] += torch.stack([first[own].sum(0), second[own].sum(0)])
+            seen += len(outputs)
         slope, curvature = sums.sum(0)
         if turn == 0:
             # By the second-order expansion: what shifting one half by the other one's optimum would do to its error.
-            wanted = -sums[:, 0] / sums[:, 1].clamp_min(TINY)
-            changes = wanted.flip(0) * (2 * sums[:, 0] + wanted.flip(0) * sums[:, 1])
-            agreed = (changes < 0).all(0).double()
+            wanted = (-sums[:, 0] / sums[:, 1].clamp_min(TINY)).flip(0)
+            agreed = (wanted * (2 * sums[:, 0] + wanted * sums[:, 1]) < 0).all(0).double()
         shift = shift - agreed * slope / curvature.clamp_min(TINY)
     return shift
 
 
-def _slopes(reference: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting) -> Tensor:
-    """Give half the first and second derivative of the summed squared error by each channel's shift, (2, channels)."""
-    last = quantized.ndim - 1 if meeting.layer.operation == "linear" else 1
-    shaped = shift.reshape(-1, *[1] * (quantized.ndim - 1 - last)).to(quantized)
+def _derivatives(
+    outputs: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting, axis: int
+) -> tuple[Tensor, Tensor]:
+    """Give half the first and second derivative of each sample's squared error by each channel's shift."""
+    channel = axis % quantized.ndim
     with torch.enable_grad():
-        moved = (quantized + shaped).requires_grad_()
-        outputs = meeting.activated(moved)
-        (gains,) = torch.autograd.grad(outputs.sum(), moved)
-    errors = outputs.detach() - meeting.activated(reference)
-    parts = (_channels_last(part, meeting.layer) for part in (errors * gains, gains.square()))
-    return torch.stack([part.flatten(0, -2).sum(0, dtype=torch.float64) for part in parts]).cpu()
+        moved = quantized + shift.reshape(-1, *[1] * (quantized.ndim - 1 - channel)).to(quantized)
+        moved.requires_grad_()
+        activated = meeting.activated(moved)
+        (gains,) = torch.autograd.grad(activated.sum(), moved)
+    errors = activated.detach() - outputs
+    places = [other for other in range(1, quantized.ndim) if other != channel]
 
+    def summed(values: Tensor) -> Tensor:
+        return (values.sum(places, dtype=torch.float64) if places else values.double()).cpu()
 
-def _channels_last(values: Tensor, layer: Layer) -> Tensor:
-    return values if layer.operation == "linear" else values.transpose(1, -1)
+    return summed(errors * gains), summed(gains.square())
