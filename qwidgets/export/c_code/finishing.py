@@ -82,10 +82,10 @@ class Ending:
 
     def check(self) -> None:
         """Refuse what would overflow the 64 bits in which C computes it, or is not exact in the simulation."""
-        left = max(-min(self.right_shifts), 0)
+        left = max(self.given.lsb - self.fmt.lsb, 0)
         bits = self.given.largest.bit_length() + left
         if self.fmt.overflow == "wrap" and bits > (_INT64_HOLDS if self.given.divisor == 1 else 52):
-            raise ExportError(f"its sums, shifted left by {left} bits, are too wide to wrap around; let it saturate")
+            raise ExportError(f"wraps around sums of {bits} bits, which are too many; let it saturate")
         finest = -self.sums.lsb
         if self.activation in ("hardswish", "hardsigmoid") and finest > _GATE_FRACTION:
             raise ExportError(f"{self.activation} of sums with {finest} fraction bits is not exact")
