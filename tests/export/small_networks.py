@@ -13,7 +13,7 @@ from qwidgets.per_channel import PerChannel
 
 
 class Convolutions(nn.Module):
-    """Stride, groups, dilation, depthwise, kernels that are no squares, paddings of all kinds, with and without bias."""
+    """Stride, groups, dilation, depthwise, kernels that are no squares, paddings of all kinds, some without bias."""
 
     shapes = ((3, 9, 10),)
 

@@ -76,6 +76,7 @@ class Head:
         self._weighted = WeightedLayer(
             row=self.row,
             name_of=self.lowering.names.of,
+            shared=self.lowering.shared,
             input_fraction=-self.lsb_of(self.given["input"]),
             weight=weight,
             bias=None if bias is None else self.constant(bias),
@@ -141,9 +142,7 @@ def _conv(head: Head) -> list[FunctionCall]:
         "out_height": outputs[2],
         "out_width": outputs[3],
         "groups": head.given["groups"],
-        **_window(
-            kernel, plane(head.given["stride"], dims), dilation, _padding(head.given["padding"], dims, kernel, dilation)
-        ),
+        **_window(kernel, plane(head.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]

@@ -60,6 +60,7 @@ class Lowering:
         self.parts = Parts(self.names.prefix)
         self.problems: dict[str, str] = {}
         self.run = ExampleRun(quantized.network, quantized.device)
+        self.shared: dict[tuple[str, str], Array] = {}
         self._folded = {layer.batch_norm_node for layer in quantized.network.layers}
         self._rows = {row.name: row for row in quantized.network.rows}
         self._places: dict[Node, Buffer | Array] = {}
