@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
+from qwidgets import arithmetic
 from qwidgets.integers.accumulation import Codes
 from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
 
@@ -69,7 +69,8 @@ def _clamped_by_channel(x: Operand, least: object, most: object) -> Exact | None
 
 
 def _nearest_codes(bounds: Tensor, codes: Codes) -> Tensor:
-    nearest = FixedPoint(MAX_WORD_LENGTH, -codes.lsb).quantize(bounds.double()) / math.ldexp(1.0, codes.lsb)
+    nearest = bounds.double() * math.ldexp(1.0, -codes.lsb)
+    arithmetic.round_in_place(torch, nearest, "half_away")
     return nearest.clamp(codes.low, codes.high)
 
 
