@@ -23,7 +23,7 @@ from qwidgets.errors import PlanError
 from qwidgets.pictures import figures, heat_picture
 from qwidgets.pictures.heat_picture import BitRange
 from qwidgets.pictures.plan_picture import window_of
-from qwidgets.pictures.written import written
+from qwidgets.pictures.written import parts, written
 
 if TYPE_CHECKING:
     from qwidgets.calibration import Calibration
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qwidgets.preview import Preview
 
 CHANGES_SHOWN = 12
+MOST_NAMED = 12
 TICKS = 8
 VALIDATION_COLUMNS = {"kind", "format", "float", "quantized", "sqnr_db", "float_bytes", "quantized_bytes"}
 
@@ -91,7 +92,7 @@ def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = resources.files("qwidgets.export").joinpath("report.html.jinja").read_text(encoding="utf-8")
     bits = _bits(plan, calibration)
-    rows = [_row(plan, calibration, name, bits, validation) for name in plan]
+    rows = [_row(plan, calibration, name, bits, validation) | {"place": place} for place, name in enumerate(plan)]
     return environment.from_string(template).render(
         network=plan.network,
         drafts=list(plan.drafts),
@@ -100,7 +101,9 @@ def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
         ticks=_ticks(bits),
         bits=bits,
         rows=rows,
-        standing_out=Counter(row["severity"] for row in rows),
+        severe=[row for row in rows if row["severity"] == "severe"],
+        notable=[row for row in rows if row["severity"] == "notable"],
+        most_named=MOST_NAMED,
         limits=figures.LIMITS,
         adjustments=list(_adjustments(plan)),
         history=[_commit(commit) for commit in reversed(plan.history)],
@@ -158,6 +161,7 @@ def _row(
     plan: "Plan", calibration: "Calibration", name: str, bits: BitRange, validation: pd.DataFrame | None
 ) -> dict[str, Any]:
     row, fmt, preview = plan.row(name), plan.committed[name], plan.committed_preview(name)
+    word, window, *more = ("", "float") if fmt is None else parts(fmt)
     shown = [
         _share(preview, "underflow"),
         _share(preview, "overflow"),
@@ -173,7 +177,8 @@ def _row(
         "kind": row.kind,
         "operation": row.operation,
         "shape": "×".join("N" if size is None else str(size) for size in row.shape),
-        "format": written(fmt),
+        "window": window,
+        "word": ", ".join([word, *more]),
         "locked": name in plan.locked,
         "strip": _strip(calibration[name].msb_counts(), bits, window_of(fmt)),
         "count": f"{calibration[name].count:,}",
@@ -195,8 +200,10 @@ def _share(preview: "Preview | None", which: str) -> Figure:
         return Figure("–")
     values = int(getattr(preview, which))
     percent = 100 * values / max(preview.count, 1)
-    bound = "" if preview.exact else "≤ "
-    return Figure(f"{bound}{figures.percent(values, preview.count)}", figures.severity(f"{which}_percent", percent))
+    text = figures.percent(values, preview.count)
+    if values and not preview.exact and not text.startswith("<"):
+        text = f"≤ {text}"
+    return Figure(text, figures.severity(f"{which}_percent", percent))
 
 
 def _sqnr(value: float, about: str) -> Figure:
@@ -221,16 +228,20 @@ def _validated(plan: "Plan", validation: pd.DataFrame) -> dict[str, Any]:
 def _adjustments(plan: "Plan") -> Iterator[tuple[str, str]]:
     """Give the tensors whose numbers were changed, and how."""
     adjustments = plan.adjustments
-    for name, factors in adjustments.factors.items():
-        product = [figures.number(float(edge(factor))) for factor in factors for edge in (np.min, np.max)]
-        spans = (f"{low} … {high}" for low, high in zip(product[::2], product[1::2], strict=True))
-        yield name, f"channels multiplied by {' and by '.join(spans)}"
-    for name, shift in adjustments.shifts.items():
-        yield name, f"shifted by up to {figures.number(float(np.abs(shift).max()))}"
-    for name, rounding in adjustments.roundings.items():
-        moved = int(np.count_nonzero(rounding.offsets))
-        state = "" if rounding.fmt == plan.committed[name] else "; not in force, since its format was changed"
-        yield name, f"{moved:,} of {rounding.offsets.size:,} values not rounded to the nearest{state}"
+    for name in plan:
+        changes = []
+        for factor in adjustments.factors.get(name, ()):
+            lowest, highest = (figures.number(float(edge)) for edge in (factor.min(), factor.max()))
+            changes.append(f"channels multiplied by {lowest} … {highest}")
+        if name in adjustments.shifts:
+            changes.append(f"shifted by up to {figures.number(float(np.abs(adjustments.shifts[name]).max()))}")
+        if name in adjustments.roundings:
+            rounding = adjustments.roundings[name]
+            state = "" if rounding.fmt == plan.committed[name] else " (not in force: its format was changed since)"
+            moved = int(np.count_nonzero(rounding.offsets))
+            changes.append(f"{moved:,} of {rounding.offsets.size:,} values not rounded to the nearest{state}")
+        if changes:
+            yield name, ", ".join(changes)
 
 
 def _commit(commit: "Commit") -> dict[str, Any]:
