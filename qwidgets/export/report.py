@@ -246,7 +246,7 @@ def _adjustments(plan: "Plan") -> Iterator[tuple[str, str]]:
 
 
 def _commit(commit: "Commit") -> dict[str, Any]:
-    changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items()]
+    changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items() if old != new]
     return {
         "when": commit.when,
         "who": commit.who,
