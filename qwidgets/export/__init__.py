@@ -3,3 +3,8 @@
 Each gives the same integers as :func:`qwidgets.quantize`, or refuses with an error that names what it cannot take.
 Packages that only one target needs are imported when it is asked for.
 """
+
+from qwidgets.export.to_onnx import OnnxExport, to_onnx
+from qwidgets.export.to_qonnx import to_qonnx
+
+__all__ = ["OnnxExport", "to_onnx", "to_qonnx"]
