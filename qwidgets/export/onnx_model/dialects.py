@@ -12,6 +12,7 @@ import numpy as np
 
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.accumulation import Codes
 
 LOWEST_STEP, HIGHEST_STEP = -126, 126
 """The powers of two that a float32 scale can be, none of them subnormal."""
@@ -65,6 +66,10 @@ class Dialect(Protocol):
         """Give the operator set that quantizes words of these lengths."""
         ...
 
+    def why_inexact(self, before: Codes | None, fmt: FixedPoint) -> str:
+        """Say why rounding may give other codes, where all that it is given is exact; an empty text where it cannot."""
+        ...
+
     def quantized(self, graph: Graph, raw: str, name: str, fmt: FixedPoint, rounding: str, within: bool) -> str:
         """Round a tensor to a format, and give its values; ``within`` says that none lies outside the range."""
         ...
@@ -86,6 +91,10 @@ class QDQ:
     def opset(self, word_lengths: Sequence[int]) -> int:
         """13 is the first with scales per channel; 21 the first with 16 bits."""
         return 21 if any(8 < length <= 16 for length in word_lengths) else 13
+
+    def why_inexact(self, before: Codes | None, fmt: FixedPoint) -> str:
+        """A runtime scales by a power of two and rounds to nearest: both are exact."""
+        return ""
 
     def quantized(self, graph: Graph, raw: str, name: str, fmt: FixedPoint, rounding: str, within: bool) -> str:
         """Clip where the word is shorter than its storage, quantize, dequantize."""
@@ -132,6 +141,17 @@ class Quant:
     def opset(self, word_lengths: Sequence[int]) -> int:
         """The same for all, since the node is not of the standard."""
         return 13
+
+    def why_inexact(self, before: Codes | None, fmt: FixedPoint) -> str:
+        """Rounding ties away from zero adds one half in float32, which must have a place for it."""
+        if fmt.rounding != "half_away":
+            return ""
+        if before is not None and before.divisor == 1:
+            finer = fmt.lsb - before.lsb
+            clipped = min(before.largest, 1 << (fmt.word_length + max(finer, 0)))
+            if finer <= 0 or clipped + (1 << (finer - 1)) <= 1 << 24:
+                return ""
+        return "HALF_UP adds one half in float32, so that a value less than 2^-24 of itself below a tie is rounded up"
 
     def quantized(self, graph: Graph, raw: str, name: str, fmt: FixedPoint, rounding: str, within: bool) -> str:
         """Add one node."""

@@ -62,7 +62,7 @@ class Graph:
     def constant(self, name: str, values: Array) -> str:
         """Add a constant tensor."""
         name = self.free(name)
-        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants.append(self._onnx.numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def add(self, operation: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: Any) -> str:

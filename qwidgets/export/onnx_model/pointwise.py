@@ -1,76 +1,33 @@
 """Functions value by value, and sums and products of tensors, as ONNX nodes."""
 
-import math
-
-import numpy as np
 from torch import Tensor
 from torch.fx import Node
 
+from qwidgets.export.onnx_model.clamp_bounds import CLAMPS, bounds_of, in_float32, on_grid
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.integers.accumulation import Codes
 from qwidgets.integers.rules.rule import is_number
 
-Bound = float | Tensor | None
 
-
-@translates("relu")
-def _relu(step: Step) -> str:
-    return step.add("Relu", [step.tensor("self")])
-
-
-@translates("relu6")
-def _relu6(step: Step) -> str:
-    return _clamped(step, 0.0, 6.0)
-
-
-@translates("hardtanh")
-def _hardtanh(step: Step) -> str:
-    return _clamped(step, step.given["min_val"], step.given["max_val"])
-
-
-@translates("clamp", "clamp_min", "clamp_max")
+@translates(*CLAMPS)
 def _clamp(step: Step) -> str:
-    return _clamped(step, step.given.get("min"), step.given.get("max"))
-
-
-def _clamped(step: Step, least: Bound, most: Bound) -> str:
     """Clamp between numbers, or between one for each channel, which equalization makes of them."""
-    codes = step.codes("self")
-    bounds = [_on_grid(bound, codes) for bound in (least, most)]
-    if any(isinstance(bound, Node) for bound in (least, most)):
+    codes, bounds = step.codes("self"), bounds_of(step.operation, step.given)
+    if any(isinstance(bound, Node) for bound in bounds):
         step.refuse(f"{step.operation} has bounds that the network computes")
-    if not any(isinstance(bound, Tensor) for bound in bounds):
-        low, high = bounds
-        if low == 0 and high is None:
-            return step.add("Relu", [step.tensor("self")])
-        named = [
-            "" if bound is None else step.constant(part, bound)
-            for part, bound in zip(("min", "max"), bounds, strict=True)
-        ]
-        return step.add("Clip", [step.tensor("self"), *named])
+    low, high = bounds if codes is None else (on_grid(bound, codes) for bound in bounds)
     reached = step.tensor("self")
-    for operation, part, bound in (("Max", "min", bounds[0]), ("Min", "max", bounds[1])):
-        if bound is not None:
-            values = np.asarray(bound, np.float32)
-            last = operation == "Min" or bounds[1] is None
-            reached = step.add(operation, [reached, step.constant(part, values)], "" if last else "above")
-    return reached
-
-
-def _on_grid(bound: Bound, codes: Codes | None) -> Bound:
-    """Round a bound to the step of what it bounds, ties away from zero, as its integer form does."""
-    if codes is None or bound is None:
-        return bound
-    step = math.ldexp(1.0, codes.lsb)
-    if isinstance(bound, Tensor):
-        nearest = FixedPoint(MAX_WORD_LENGTH, -codes.lsb).quantize(bound.double())
-        return nearest.clamp(codes.low * step, codes.high * step)
-    whole = math.floor(abs(bound) / step + 0.5) if abs(bound) / step < 2**52 else abs(bound) / step
-    rounded = math.copysign(whole * step, bound)
-    if float(np.float32(rounded)) != rounded:  # far outside of what there is to bound
-        return min(max(rounded, codes.low * step), codes.high * step)
-    return rounded
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        if low is not None:
+            reached = step.add("Max", [reached, step.constant("min", in_float32(low))], "" if high is None else "above")
+        if high is not None:
+            reached = step.add("Min", [reached, step.constant("max", in_float32(high))])
+        return reached
+    if low == 0 and high is None:
+        return step.add("Relu", [reached])
+    ends = [
+        "" if bound is None else step.constant(part, in_float32(bound)) for part, bound in (("min", low), ("max", high))
+    ]
+    return step.add("Clip", [reached, *ends])
 
 
 @translates("leaky_relu")

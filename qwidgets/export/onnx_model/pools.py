@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qwidgets.export.onnx_model import exactness
 from qwidgets.export.onnx_model.step import Step, per_dimension, translates
 
 
@@ -46,6 +47,8 @@ def _window(step: Step, dilation: Any) -> tuple[list[int], dict[str, Any]]:
 def _adaptive_avg_pool(step: Step) -> str:
     sizes = list(step.given["output_size"])
     if all(size == 1 for size in sizes):
+        if exactness.may_stray(step.values.program, step.node):  # a mean is divided whatever optimizes the graph
+            return _reduced(step, "ReduceMean", list(range(2, len(step.shape("self")))), keep=True)
         return step.add("GlobalAveragePool", [step.tensor("self")])
     spans = step.shape("self")[-len(sizes) :]
     kernel = []
@@ -60,8 +63,12 @@ def _adaptive_avg_pool(step: Step) -> str:
 def _mean(step: Step) -> str:
     axes = step.given.get("dim")
     axes = list(range(len(step.shape("self")))) if not axes else [axes] if isinstance(axes, int) else list(axes)
-    inputs, keep = [step.tensor("self")], int(bool(step.given.get("keepdim", False)))
-    if step.operation == "sum" or step.graph.opset >= 18:
-        operation = "ReduceSum" if step.operation == "sum" else "ReduceMean"
-        return step.add(operation, [*inputs, step.integers("axes", axes)], keepdims=keep)
-    return step.add("ReduceMean", inputs, axes=axes, keepdims=keep)
+    operation = "ReduceSum" if step.operation == "sum" else "ReduceMean"
+    return _reduced(step, operation, axes, keep=bool(step.given.get("keepdim", False)))
+
+
+def _reduced(step: Step, operation: str, axes: list[int], keep: bool) -> str:
+    x = step.tensor("self")
+    if operation == "ReduceMean" and step.graph.opset < 18:
+        return step.add(operation, [x], axes=axes, keepdims=int(keep))
+    return step.add(operation, [x, step.integers("axes", axes)], keepdims=int(keep))

@@ -135,11 +135,13 @@ class Translation:
         """Write what quantizes a row, and again what was moved: so every tensor that is read says its format."""
         raw = self._names[node]
         if node in self.program.rows:
-            row = self.program.rows[node]
-            fmt, within = self.program.formats[row], False
-            within = isinstance(fmt, FixedPoint) and exactness.never_leaves(
-                exactness.before_rounding(self.program, node), fmt
-            )
+            row, within = self.program.rows[node], False
+            fmt, before = self.program.formats[row], exactness.before_rounding(self.program, node)
+            if isinstance(fmt, FixedPoint):
+                within = exactness.never_leaves(before, fmt)
+                reason = self._dialect.why_inexact(before, fmt)
+                if reason:
+                    self.differences.setdefault(row, reason)
             name = f"{row}:values" if node.op == "placeholder" else row
         elif operations.only_moves(node) and node in self.program.operands:
             row = self._row_of(operations.trail_of(node)[-1])
