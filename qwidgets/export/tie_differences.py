@@ -1,0 +1,89 @@
+"""What becomes of a network where a runtime rounds ties to even and the plan rounds them otherwise: counted over data.
+
+Both are computed side by side from one program each. Counts are exact, and belong to the data that was given.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from qwidgets.adjusting.lockstep import leaves_of
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.program import Parameter, Program
+from qwidgets.simulation import QuantizedNetwork
+
+COLUMNS = ("rounding", "values", "ties", "differing")
+
+
+def tie_differences(
+    quantized: QuantizedNetwork, rows: Mapping[str, FixedPoint], model: nn.Module, data: Iterable[Any]
+) -> pd.DataFrame:
+    """Count what rounding the ties of some rows to even changes.
+
+    Parameters
+    ----------
+    quantized
+        The network under its plan.
+    rows
+        The rows that the plan rounds otherwise, with their formats.
+    model
+        The network that the batches are for.
+    data
+        Batches, as for :func:`qwidgets.calibrate`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by row, for each input and activation row that differs or could: its ``rounding`` in the plan; how many
+        ``values`` it had; how many of these are ``ties`` that become another code, given what the plan computes up to
+        there; how many are ``differing`` in the end, since what differs is read by later layers.
+
+    Raises
+    ------
+    DataError
+        There is no batch, or one cannot be fed: its number is named.
+    """
+    program, graph = quantized.program, quantized.network.graph.graph
+    to_even = {row: dataclasses.replace(fmt, rounding="half_even") for row, fmt in rows.items()}
+    even = Program(quantized.network, {**program.formats, **to_even}, 32, quantized.adjustments)
+    counts = {row: dict.fromkeys(COLUMNS[1:], 0) for row in program.rows.values()}
+    for batch in leaves_of(quantized.network, model, data):
+        inputs = dict(zip(graph.find_nodes(op="placeholder"), batch, strict=True))
+        ours: dict[Node, Any] = {}
+        theirs: dict[Node, Any] = {}
+        for node in graph.nodes:
+            if node.op in ("placeholder", "get_attr"):
+                ours[node] = theirs[node] = inputs[node] if node in inputs else quantized.tensor(str(node.target))
+            if node.op == "output" or node not in program.steps:
+                continue
+            with torch.no_grad():
+                alone = even.steps[node](_looking(quantized, ours)) if node in program.rows else None
+                ours[node] = program.steps[node](_looking(quantized, ours))
+                theirs[node] = even.steps[node](_looking(quantized, theirs))
+            if alone is not None:
+                count = counts[program.rows[node]]
+                count["values"] += ours[node].numel()
+                count["ties"] += _unequal(ours[node], alone)
+                count["differing"] += _unequal(ours[node], theirs[node])
+    shown = [row for row, count in counts.items() if row in rows or count["differing"]]
+    roundings = {row: getattr(program.formats[row], "rounding", "float") for row in shown}
+    table = [{"rounding": roundings[row], **counts[row]} for row in shown]
+    return pd.DataFrame(table, index=shown, columns=list(COLUMNS))
+
+
+def _looking(quantized: QuantizedNetwork, values: Mapping[Node, Any]) -> Callable[[Any], Any]:
+    def look(value: Any) -> Any:
+        if isinstance(value, Parameter):
+            return quantized.values(value)
+        return quantized.device if isinstance(value, torch.device) else values[value]
+
+    return look
+
+
+def _unequal(values: Tensor, others: Tensor) -> int:
+    return int((values != others).sum())
