@@ -47,7 +47,7 @@ lowest: browser
 	.venv-lowest/bin/pip install --quiet -c .venv-lowest/lowest.txt -e '.[lab,test]'
 	.venv-lowest/bin/pytest
 
-bench: .venv/bench.ready
+bench: .venv/test.ready
 	for table in tests/benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
 screenshots: .venv/test.ready browser
@@ -65,8 +65,7 @@ screenshots: .venv/test.ready browser
 
 .venv/lab.ready: extras = lab
 .venv/course.ready: extras = lab,course
-.venv/test.ready: extras = lab,test,dev
-.venv/bench.ready: extras = lab,test,dev,benchmark
+.venv/test.ready: extras = lab,test,dev,benchmark
 .venv/%.ready: pyproject.toml constraints.txt .venv/torch.ready
 	@echo "Installing qwidgets with the extras $(extras) into .venv"
 	@$(BIN)/pip install --quiet -c constraints.txt -e '.[$(extras)]'

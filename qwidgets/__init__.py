@@ -8,16 +8,17 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from qwidgets import errors, examples
+from qwidgets import errors, examples, export, targets
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import capture
+from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.preview import Preview
 from qwidgets.schemes import register_scheme
 from qwidgets.simulation import quantize
-from qwidgets.validation import validate
+from qwidgets.validation import Health, cost, health, sensitivity, validate
 
 if TYPE_CHECKING:
     from qwidgets.widgets import (
@@ -39,8 +40,10 @@ __all__ = [
     "BitHistogram",
     "Calibration",
     "FixedPoint",
+    "Health",
     "LayerTable",
     "NumberLine",
+    "PerChannel",
     "Plan",
     "Preview",
     "RoundingTable",
@@ -49,10 +52,15 @@ __all__ = [
     "Workbench",
     "calibrate",
     "capture",
+    "cost",
     "errors",
     "examples",
+    "export",
+    "health",
     "quantize",
     "register_scheme",
+    "sensitivity",
+    "targets",
     "validate",
 ]
 

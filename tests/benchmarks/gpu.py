@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--json", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         print("torch finds no GPU here: nothing measured. --device cpu --batch 2 --rounds 1 tries the program.")
