@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +20,14 @@ import traitlets
 
 from qwidgets import schemes
 from qwidgets.errors import PlanError
-from qwidgets.planning import plan_file, plan_formats, plan_table
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.per_channel import PerChannel
+from qwidgets.planning import channel_counts, plan_file, plan_formats, plan_table
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_previews import Previews
 from qwidgets.planning.plan_state import Change, ChangeKind, Commit, Format, NumberFormat, Snapshot, Timeline
 from qwidgets.preview import Preview
-from qwidgets.progress import Progress, Stopped
+from qwidgets.progress import Progress, Stopped, Told
 
 if TYPE_CHECKING:
     from torch import nn
@@ -320,8 +322,8 @@ class Plan(traitlets.HasTraits):
             The network that the plan is of, where it is not the one that was calibrated just now (:attr:`model`). It is
             not changed, neither here nor by the steps below.
         how
-            ``progress=False`` shows no bar; ``stop``, a function that is asked now and then, ends the step by giving
-            True.
+            ``progress=False`` shows no bar, and a function instead is told what is done, how many steps of it are over
+            and how many there are; ``stop``, a function that is asked now and then, ends the step by giving True.
 
         Returns
         -------
@@ -375,12 +377,40 @@ class Plan(traitlets.HasTraits):
         fmt = self._timeline.now.committed[self._known(name)]
         return None if fmt is None else self._previews.of(self._calibrated(), name, fmt)
 
+    def channels(
+        self, name: str, fmt: FixedPoint | PerChannel | None = None, only: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """What a format does to each output channel of a weight: ``fmt``, or else the one that the plan has for it now.
+
+        Parameters
+        ----------
+        only
+            The channels to tell of; all if None.
+
+        Returns
+        -------
+        Indexed by ``channel``: ``window``, ``msb``, ``lsb``, ``count``, ``underflow``, ``overflow``, ``mse``,
+        ``sqnr_db``, ``max_error``, all exact.
+
+        Raises
+        ------
+        PlanError
+            The tensor has no such channels, or stays in float.
+        CalibrationError
+            The calibration does not know the weight's values.
+        """
+        reason = plan_formats.why_not_per_channel(self._rows[self._known(name)])
+        looked_at = self[name] if fmt is None else fmt
+        if reason or not isinstance(looked_at, FixedPoint | PerChannel):
+            raise PlanError(f"{name!r} cannot be looked at by channel: {reason or 'it stays in float'}")
+        return channel_counts.effects(self._calibrated().values(name), looked_at, only)
+
     def table(self, names: Iterable[str] | None = None) -> pd.DataFrame:
         """A row per tensor, or per tensor that is named: its format with its counts, and beside it what is committed.
 
         Counts are values, ``…_percent`` is of all values of the tensor, ``sqnr_db`` is estimated from the histogram,
         and where ``exact`` is False underflow and overflow are upper bounds. ``state`` is made of the words draft,
-        locked and float.
+        locked and float, ``adjusted`` of equalized, bias corrected and rounded: see :meth:`equalize` and what follows.
         """
         return plan_table.table(self, self.names if names is None else map(self._known, names))
 
@@ -503,7 +533,7 @@ class Plan(traitlets.HasTraits):
         work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], "Adjusted"],
         data: Iterable[Any],
         model: "nn.Module | None",
-        progress: bool = True,
+        progress: bool | Told = True,
         stop: Callable[[], bool] | None = None,
     ) -> Commit | None:
         start = self._timeline.now

@@ -6,7 +6,7 @@ import bqplot
 import ipywidgets
 import numpy as np
 
-from qwidgets.widgets import heat_picture, style
+from qwidgets.widgets import heat_picture, outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
 from qwidgets.widgets.heat_picture import BitRange, Window
@@ -100,12 +100,10 @@ class BitHeatMap(PlanView):
         old.close()
 
     def _show_selection(self) -> None:
-        top = len(self._names)
-        runs = _runs(sorted(self._position[name] for name in self.selection))
-        width = len(self._bits) if self._bits else 1
+        rows = sorted(self._position[name] for name in self.selection)
+        corners = outline.around(rows, len(self._names), len(self._bits) if self._bits else 1)
         with self._marks.hold_sync():
-            self._marks.x = [[0, width, width, 0, 0] for _ in runs]
-            self._marks.y = [[top - a, top - a, top - b - 1, top - b - 1, top - a] for a, b in runs]
+            self._marks.x, self._marks.y = corners
         if len(self.selection) != 1:
             self._readout.value = _selected(len(self.selection))
 
@@ -168,17 +166,6 @@ class BitHeatMap(PlanView):
 
 def _packed(png: bytes) -> ipywidgets.Image:
     return ipywidgets.Image(value=png, format="png")
-
-
-def _runs(rows: list[int]) -> list[tuple[int, int]]:
-    """Neighbouring rows as pairs of the first and the last."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row - 1:
-            runs[-1] = (runs[-1][0], row)
-        else:
-            runs.append((row, row))
-    return runs
 
 
 def _shortened(name: str) -> str:
