@@ -29,6 +29,7 @@ MARGIN = {"top": 22, "bottom": 4, "left": 46, "right": 16}
 TALLEST = 216
 ROW_HEIGHTS = (4, 18)
 NUMBER_HEIGHT = 13
+WIDEST_BIT = 34
 TICK_SPACING = 2
 
 
@@ -60,8 +61,8 @@ class ChannelMap(PlanView):
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._about = ipywidgets.HTML()
-        self._split = _button("One window a channel", "Draft the least squares window of every channel", "164px")
-        self._join = _button("One window for all", "Draft one least squares window for all channels", "144px")
+        self._split = _button("One window a channel", "Draft the least squares window of every channel", "186px")
+        self._join = _button("One window for all", "Draft one least squares window for all channels", "148px")
         self._look = ipywidgets.Checkbox(description="show channels", indent=False, layout=_sized("124px"))
         self._number = ipywidgets.BoundedIntText(
             min=0, max=0, description="channel", tooltip="Chooses one channel; the arrow keys go through them"
@@ -71,8 +72,8 @@ class ChannelMap(PlanView):
         self._written = ipywidgets.Text(
             continuous_update=False, placeholder="3, 0-7, all", tooltip="Chooses several", description="channels"
         )
-        self._written.style.description_width = "58px"
-        self._written.layout.width = "176px"
+        self._written.style.description_width = "64px"
+        self._written.layout.width = "190px"
         self._all = _button("All", "Choose all channels: what moves one window moves them all", "52px")
         self._worst = _button("Worst", "Choose the channel with the lowest SQNR", "70px")
         self._split.on_click(self._on_split)
@@ -192,6 +193,7 @@ class ChannelMap(PlanView):
         self._x.max, self._y.max = width, count
         with self._image.hold_sync():
             self._image.x, self._image.y = [0, width], [0, count]
+        self._figure.layout.max_width = f"{width * WIDEST_BIT + MARGIN['left'] + MARGIN['right']}px"
         self._figure.layout.height = f"{count * self._height + MARGIN['top'] + MARGIN['bottom']}px"
         spacing = TICK_SPACING if width <= 24 else 2 * TICK_SPACING
         ticks = [bit for bit in range(bits.top, bits.bottom - 1, -1) if bit % spacing == 0]

@@ -36,6 +36,7 @@ COLUMNS = {
     "count": Column(",d"),
     "min": Column(".3~g"),
     "max": Column(".3~g"),
+    "adjusted": Column(),
     "operation": Column(),
     "layer": Column(width=130),
     "fused": Column(width=170),
@@ -46,6 +47,7 @@ ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
     "problems": style.problems,
     "drafts": lambda table: table["state"].str.contains("draft"),
     "locked": lambda table: table["state"].str.contains("locked"),
+    "adjusted": lambda table: table["adjusted"] != "",
     "weights": lambda table: table["kind"].isin(["weight", "bias"]),
     "activations": lambda table: table["kind"].isin(["activation", "input"]),
 }
@@ -96,8 +98,7 @@ class LayerTable(PlanView):
             self._table, self._frame = part, _shown(part)
         else:
             # Reading all figures anew would take longer than all the rest together.
-            self._table.loc[names] = part
-            self._frame.loc[names] = _shown(part)
+            self._table, self._frame = _updated(self._table, part), _updated(self._frame, _shown(part))
         self._show_rows()
 
     def _show_selection(self) -> None:
@@ -131,6 +132,7 @@ class LayerTable(PlanView):
             "problems": "No tensor has a problem: little underflow, hardly any overflow, a good SQNR.",
             "drafts": "There is no draft.",
             "locked": "No tensor is locked.",
+            "adjusted": "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
         }.get(self._only.value, f"There are no {self._only.value}.")
 
     @guarded
@@ -153,6 +155,11 @@ def _sized(width: str) -> ipywidgets.Layout:
     return ipywidgets.Layout(width=width)
 
 
+def _updated(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
+    """A table with some rows anew. Assigning them fails in pandas 3 where some of their numbers are missing."""
+    return pd.concat([table.drop(index=part.index), part]).reindex(table.index)
+
+
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
     sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
@@ -172,6 +179,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
             "count": table["count"],
             "min": table["min"],
             "max": table["max"],
+            "adjusted": table["adjusted"],
             "operation": table["operation"],
             "layer": table["layer"],
             "fused": table["fused"],

@@ -24,6 +24,11 @@ ABOUT_ACCUMULATOR = (
     "length and a window of its own.</p>"
 )
 
+ABOUT_OWN_BIAS = (
+    "<p class='qw-quiet'>A bias with a window of its own is rounded to it, and then aligned to the sums that it is added "
+    "to; as <b>accumulator</b> it has their step, and hardware adds it as it is.</p>"
+)
+
 GESTURE_SECONDS = 1.0
 """Moves that follow each other faster than this are one step for undo."""
 
@@ -171,6 +176,8 @@ class WindowEditor(PlanView):
         )
         if self.plan[name] == ACCUMULATOR:
             told = ABOUT_ACCUMULATOR + (told if committed else "")
+        elif self._biases():
+            told += ABOUT_OWN_BIAS
         self._figures.value = told
 
     def _biases(self) -> list[str]:

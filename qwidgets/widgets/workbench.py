@@ -154,10 +154,11 @@ class Workbench(View):
         assert self._run is not None
         self._run.stop()
 
-    def _on_propose(self, word_length: int, scheme: str) -> None:
+    def _on_propose(self, word_length: int, scheme: str, per_channel: bool) -> None:
         assert self.plan is not None
-        self.plan.propose(word_length, scheme)
-        self._log.tell(f"{scheme} proposed formats of {word_length} bits: {len(self.plan.drafts)} drafts")
+        self.plan.propose(word_length, scheme, per_channel=per_channel)
+        where = ", weights per channel" if per_channel else ""
+        self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
 
     # What happens in the background
 
