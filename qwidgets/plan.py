@@ -418,6 +418,30 @@ class Plan(traitlets.HasTraits):
         """The tensors whose formats (drafts counted) another plan has otherwise, as text: ``this``, ``other``."""
         return plan_table.diff(self, other)
 
+    def copy(self) -> "Plan":
+        """Give a plan of its own with the same formats, drafts, locks and history, to try something out on.
+
+        What is done to one does not show in the other; neither has anything to undo that the other did before.
+
+        Examples
+        --------
+        What a draft does to the network, while the plan itself stays as it is:
+
+        >>> import torch
+        >>> from qwidgets import calibrate, validate
+        >>> layer, x = torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.randn(8, 4)
+        >>> plan = calibrate(layer, [x], progress=False).propose(word_length=8)
+        >>> plan["0.weight"] = "2^5 … 2^-2"
+        >>> trial = plan.copy()
+        >>> _ = trial.commit()
+        >>> str(validate(layer, trial, [x]).loc["0.weight", "format"]), list(plan.drafts)
+        ('2^5 … 2^-2', ['0.weight'])
+        """
+        twin = type(self).__new__(type(self))
+        super(Plan, twin).__init__()
+        twin._assemble(self._calibration, self.network, self.digest, self.rows, self._timeline.now)
+        return twin
+
     def _repr_html_(self) -> str:
         return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
 

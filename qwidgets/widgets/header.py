@@ -1,4 +1,4 @@
-"""The head of the workbench: the network, the progress of its calibration, proposals, and what evaluating it gave."""
+"""The head of the workbench: the network, the progress of its calibration, and proposals."""
 
 import time
 from collections.abc import Callable
@@ -52,11 +52,10 @@ class Header(View):
             layout=_width("92px"),
         )
         self._propose.on_click(self._propose_clicked)
-        self._result = ipywidgets.HTML()
         running = ipywidgets.HBox([self._progress, self._pace, self._stop])
         proposing = ipywidgets.HBox([self._scheme, self._word_length, self._per_channel, self._propose])
         self._running = running
-        line = ipywidgets.HBox([self._title, self._result, running, proposing])
+        line = ipywidgets.HBox([self._title, running, proposing])
         line.add_class("qw-bar")
         self.fill(line)
         self._running.layout.display = "none"
@@ -91,10 +90,6 @@ class Header(View):
     def end(self) -> None:
         """Take the progress away: it is over."""
         self._running.layout.display = "none"
-
-    def show_result(self, in_float: float | None, committed: float | None) -> None:
-        """Show the user's measure of the float network and of the committed plan; None is not known yet."""
-        self._result.value = f"float <b>{_figure(in_float)}</b> · committed <b>{_figure(committed)}</b>"
 
     def _attach(self) -> None:
         pass
@@ -133,10 +128,6 @@ def pace(done: int, total: int | None, seconds: float) -> str:
         left = (total - done) / rate
         text += f" · {left:.0f} s left" if left < 100 else f" · {left / 60:.0f} min left"
     return text
-
-
-def _figure(value: float | None) -> str:
-    return "…" if value is None else f"{value:.4g}"
 
 
 def _width(width: str) -> ipywidgets.Layout:

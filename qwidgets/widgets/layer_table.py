@@ -3,14 +3,15 @@
 It is where tensors are found, sorted, filtered, selected and locked.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import ipywidgets
 import pandas as pd
 
 from qwidgets.widgets import style
 from qwidgets.widgets.grid_adapter import Column, RowGrid
-from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.guarded import DRAWING, guarded
 from qwidgets.widgets.plan_view import PlanView
 from qwidgets.widgets.throttle import Debounce
 
@@ -29,6 +30,7 @@ COLUMNS = {
     "under %": _judged(".3~r", "underflow_percent"),
     "over %": _judged(".3~r", "overflow_percent"),
     "SQNR dB": _judged(".1f", "sqnr_db"),
+    "in net dB": _judged(".1f", "sqnr_db"),
     "underflow": Column(",d"),
     "overflow": Column(",d"),
     "bits": Column("d"),
@@ -69,6 +71,7 @@ class LayerTable(PlanView):
         return Debounce(draw, seconds=0.06, at_most=0.5)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._measured: dict[str, float] = {}
         self._find = ipywidgets.Text(placeholder="find a tensor or a layer", layout=_sized("210px"))
         self._only = ipywidgets.Dropdown(options=list(ONLY), description="only", layout=_sized("170px"))
         self._only.style.description_width = "36px"
@@ -81,7 +84,7 @@ class LayerTable(PlanView):
         self._only.observe(self._filter, "value")
         self._lock.on_click(self._toggle_lock)
         self._table = self.plan.table()
-        self._frame = _shown(self._table)
+        self._frame = self._shown(self._table)
         self._grid = RowGrid(self._frame.copy(), COLUMNS, self._on_rows_selected)
         self._empty = ipywidgets.HTML()
         self._empty.add_class("qw-empty")
@@ -91,14 +94,25 @@ class LayerTable(PlanView):
         self._rows = rows
         return controls, self._empty, rows
 
+    def show_measured(self, sqnr_db: Mapping[str, float]) -> None:
+        """Fill the column "in net dB": the SQNR that each tensor was measured to have, all formats together.
+
+        It holds for the formats that were measured; whoever fills it empties it when one of them changes.
+        """
+        with DRAWING:
+            if sqnr_db != self._measured:
+                self._measured = dict(sqnr_db)
+                self._frame["in net dB"] = self._measured_column(self._frame.index)
+                self._show_rows()
+
     def _show(self, changed: frozenset[str]) -> None:
         names = [name for name in self.plan.names if name in changed]
         part = self.plan.table(names)
         if len(names) == len(self._table):
-            self._table, self._frame = part, _shown(part)
+            self._table, self._frame = part, self._shown(part)
         else:
             # Reading all figures anew would take longer than all the rest together.
-            self._table, self._frame = _updated(self._table, part), _updated(self._frame, _shown(part))
+            self._table, self._frame = _updated(self._table, part), _updated(self._frame, self._shown(part))
         self._show_rows()
 
     def _show_selection(self) -> None:
@@ -135,6 +149,40 @@ class LayerTable(PlanView):
             "adjusted": "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
         }.get(self._only.value, f"There are no {self._only.value}.")
 
+    def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
+        sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
+        frame = pd.DataFrame(
+            {
+                "tensor": table.index,
+                "kind": table["kind"],
+                "state": table["state"],
+                "window": table["window"],
+                "under %": table["underflow_percent"],
+                "over %": table["overflow_percent"],
+                "SQNR dB": table["sqnr_db"],
+                "in net dB": self._measured_column(table.index),
+                "underflow": table["underflow"],
+                "overflow": table["overflow"],
+                "bits": table["word_length"],
+                "sign": sign.astype(object).where(sign.notna(), ""),
+                "count": table["count"],
+                "min": table["min"],
+                "max": table["max"],
+                "adjusted": table["adjusted"],
+                "operation": table["operation"],
+                "layer": table["layer"],
+                "fused": table["fused"],
+            },
+            index=table.index,
+        )
+        return frame.astype(
+            {name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()}
+        )
+
+    def _measured_column(self, names: "pd.Index[str]") -> "pd.Series[float]":
+        return pd.Series([self._measured.get(name, math.nan) for name in names], index=names, dtype="float64")
+
     @guarded
     def _filter(self, _: object) -> None:
         self._show_rows()
@@ -158,32 +206,3 @@ def _sized(width: str) -> ipywidgets.Layout:
 def _updated(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
     """A table with some rows anew. Assigning them fails in pandas 3 where some of their numbers are missing."""
     return pd.concat([table.drop(index=part.index), part]).reindex(table.index)
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
-    sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
-    frame = pd.DataFrame(
-        {
-            "tensor": table.index,
-            "kind": table["kind"],
-            "state": table["state"],
-            "window": table["window"],
-            "under %": table["underflow_percent"],
-            "over %": table["overflow_percent"],
-            "SQNR dB": table["sqnr_db"],
-            "underflow": table["underflow"],
-            "overflow": table["overflow"],
-            "bits": table["word_length"],
-            "sign": sign.astype(object).where(sign.notna(), ""),
-            "count": table["count"],
-            "min": table["min"],
-            "max": table["max"],
-            "adjusted": table["adjusted"],
-            "operation": table["operation"],
-            "layer": table["layer"],
-            "fused": table["fused"],
-        },
-        index=table.index,
-    )
-    return frame.astype({name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()})

@@ -25,8 +25,8 @@ ABOUT_ACCUMULATOR = (
 )
 
 ABOUT_OWN_BIAS = (
-    "<p class='qw-quiet'>A bias with a window of its own is rounded to it, and then aligned to the sums that it is added "
-    "to; as <b>accumulator</b> it has their step, and hardware adds it as it is.</p>"
+    "<p class='qw-quiet'>A bias with a window of its own is rounded to it, and then aligned to the sums that it is "
+    "added to; as <b>accumulator</b> it has their step, and hardware adds it as it is.</p>"
 )
 
 GESTURE_SECONDS = 1.0
