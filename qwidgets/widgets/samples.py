@@ -120,6 +120,7 @@ class HeldBack:
 
     def __iter__(self) -> Iterator[Any]:
         batches = batches_of(self._data)
+        self.batches = []
         if self._length is None:
             yield from self._all_but_the_last(batches)
             return

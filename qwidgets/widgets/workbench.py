@@ -10,7 +10,7 @@ from torch import nn
 from qwidgets.calibration import Calibration
 from qwidgets.errors import CaptureError, PlanError
 from qwidgets.plan import Plan
-from qwidgets.widgets import static_page
+from qwidgets.widgets import static_page, steps_menu
 from qwidgets.widgets.background import CalibrationRun
 from qwidgets.widgets.bit_heat_map import BitHeatMap
 from qwidgets.widgets.footer import Footer
@@ -24,6 +24,7 @@ from qwidgets.widgets.measuring import Material, Measuring
 from qwidgets.widgets.plan_view import known_names
 from qwidgets.widgets.result_strip import ResultStrip
 from qwidgets.widgets.samples import HeldBack, can_be_read_again
+from qwidgets.widgets.steps_menu import StepsMenu
 from qwidgets.widgets.throttle import Throttle
 from qwidgets.widgets.view import View
 from qwidgets.widgets.window_editor import WindowEditor
@@ -141,7 +142,9 @@ class Workbench(View):
         self.set_trait("plan", plan)
         self._table, self._map, self._editor = LayerTable(plan), BitHeatMap(plan), WindowEditor(plan)
         self._footer = Footer(plan, self._log.tell)
-        self._views = (self._table, self._map, self._editor, self._footer)
+        self._steps = StepsMenu(plan, self._log.tell)
+        self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
+        self._views = (self._table, self._map, self._editor, self._footer, self._steps)
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
@@ -149,7 +152,7 @@ class Workbench(View):
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (upper, self._editor, self._footer)
+        self._body.children = (upper, self._editor, self._footer, self._steps)
         plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
@@ -222,6 +225,9 @@ class Workbench(View):
             self.plan.commit(f"{SCHEME}, {WORD_LENGTH} bits")
         if problem is not None:
             self._data = None  # what could not be read or fed once cannot be measured on either
+        # What is held back is kept from the steps too: they must not be judged on what they looked at.
+        again = can_be_read_again(self._data) if self._data is not None else False
+        self._steps.give(self._held_back if again else None, steps_menu.READ_ONCE)
         self._begin_measuring(self.plan.model, self._held_back.batches)
         self._update_static_page()
 
@@ -274,6 +280,8 @@ class Workbench(View):
             self._run.stop()
         if self._measuring is not None:
             self._measuring.stop()
+        if self.plan is not None:
+            self._steps.stop()
         if self.plan is not None:
             self.plan.unobserve(self._on_change, "change")
 
