@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from qwidgets.calibration import Calibration
     from qwidgets.network import Row
+    from qwidgets.targets import Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +155,11 @@ class Plan(traitlets.HasTraits):
         return self._timeline.now.adjustments.calibration or self._calibration
 
     @property
+    def measured(self) -> "Calibration | None":
+        """The statistics as they were counted, before any of the :attr:`adjustments`."""
+        return self._calibration
+
+    @property
     def model(self) -> "nn.Module | None":
         """The network that was calibrated; None where the statistics came from a file."""
         return self._calibration.model if self._calibration else None
@@ -219,8 +225,9 @@ class Plan(traitlets.HasTraits):
         names: Iterable[str] | None = None,
         *,
         per_channel: bool = False,
+        target: "str | Target | None" = None,
         **options: object,
-    ) -> None:
+    ) -> dict[str, str]:
         """Draft what a scheme chooses, for the given tensors or for all; locked ones are passed over.
 
         Parameters
@@ -232,18 +239,39 @@ class Plan(traitlets.HasTraits):
         per_channel
             Whether each output channel of a weight gets a window of its own, where its layer allows that, and a bias
             the step of its accumulator.
+        target
+            A name of :data:`qwidgets.targets.TARGETS` whose rules are kept: words no longer than it has, its signs,
+            its rounding, a window per channel only where it takes one.
         options
             What the scheme takes beside that, such as ``signed=True`` or ``percentile=99.9``.
+
+        Returns
+        -------
+        The tensors that got no draft because the target cannot have them, each with the reason.
+
+        Raises
+        ------
+        PlanError
+            There is no such scheme or target, or a tensor's name is unknown.
         """
         with self._guard:
-            chosen = self._rows if names is None else [self._known(name) for name in names]
+            chosen = list(self._rows) if names is None else [self._known(name) for name in names]
             calibration = self._calibrated()
+            if target is not None:
+                from qwidgets import targets
+
+                fitting, left_out = targets.propose(
+                    self, calibration, target, chosen, word_length, scheme, per_channel, options
+                )
+                self._draft(fitting, continues=False)
+                return left_out
             proposed = {
                 name: schemes.propose(scheme, calibration, self._rows[name], word_length, per_channel, **options)
                 for name in chosen
                 if name not in self._timeline.now.locked
             }
             self._draft(proposed, continues=False)
+        return {}
 
     # Steps
 
@@ -413,6 +441,24 @@ class Plan(traitlets.HasTraits):
         locked and float, ``adjusted`` of equalized, bias corrected and rounded: see :meth:`equalize` and what follows.
         """
         return plan_table.table(self, self.names if names is None else map(self._known, names))
+
+    def check(self, target: "str | Target", model: "nn.Module | None" = None) -> pd.DataFrame:
+        """Every tensor that a target cannot take as it is now, a row for each reason, with the remedy.
+
+        See :func:`qwidgets.targets.check`.
+        """
+        from qwidgets.targets import check
+
+        return check(self, target, model)
+
+    def report(self, path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
+        """Write the committed formats and what they do as one page to read, print and attach to a review.
+
+        See :func:`qwidgets.export.report.write`.
+        """
+        from qwidgets.export.report import write
+
+        write(self, path, validation)
 
     def diff(self, other: "Plan") -> pd.DataFrame:
         """The tensors whose formats (drafts counted) another plan has otherwise, as text: ``this``, ``other``."""

@@ -4,6 +4,7 @@ A `Calibration` keeps a bit histogram of each tensor, a few kilobytes whatever t
 weights; never a value of the data. It merges, saves and loads, and is the door to `Plan`.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -308,6 +309,37 @@ class Calibration:
         return self
 
     @property
+    def data_digest(self) -> str:
+        """SHA-256 over the histograms of the inputs and activations, in hexadecimal.
+
+        The data itself is not kept, so this identifies it only as far as formats depend on it: data that gave the same
+        counts and extremes, in whatever order and batches, has the same digest. The network's weights have a part in
+        it, since activations depend on them.
+        """
+        digest = hashlib.sha256(BitHistogram.GRID.encode())
+        for name in sorted(self._rows.keys() - self._constant):
+            digest.update(f"\n{name}\n".encode())
+            for array in self[name].to_arrays().values():
+                digest.update(f"{array.size}\n".encode())
+                digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 over the values of the weights and biases, batch norm folded in; None where they are not known.
+
+        :attr:`digest` tells networks apart by their structure only; this tells two trainings of one apart.
+        """
+        if not self.parameters and self._constant:
+            return None
+        digest = hashlib.sha256()
+        for name, values in sorted(self.parameters.items()):
+            array = values.contiguous().numpy()
+            digest.update(f"{name}\n{array.dtype} {array.shape}\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    @property
     def _constant(self) -> frozenset[str]:
         return frozenset(row.name for row in self.rows if row.kind in ("weight", "bias"))
 
@@ -338,13 +370,15 @@ class Calibration:
         scheme
             A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
         options
-            Passed to the scheme.
+            ``per_channel``, ``target`` and what the scheme takes; see :meth:`qwidgets.plan.Plan.propose`.
         """
         from qwidgets.plan import Plan  # the plan is built on the calibration
 
         plan = Plan(self)
         plan.propose(word_length=word_length, scheme=scheme, **options)
-        plan.commit(note=f"{scheme}, {word_length} bits")
+        target = options.get("target")
+        suffix = f", for {getattr(target, 'name', target)}" if target else ""
+        plan.commit(note=f"{scheme}, {word_length} bits{suffix}")
         return plan
 
     def save(self, path: str | os.PathLike[str]) -> None:

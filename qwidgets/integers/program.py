@@ -190,7 +190,7 @@ class Program:
         exact, reason = self._exact(node, given)
         if exact is None:
             if reason:
-                self.float_islands.setdefault(self._row_of(node), reason)
+                self.float_islands.setdefault(self.row_of(node), reason)
             self._set(node, self._in_float(node, given), None)
             return
 
@@ -224,7 +224,7 @@ class Program:
         if len(known) < len(tensors):
             missing = [self._source(value) for value in tensors if self._operand(value) is None]
             return None, f"{name} reads {' and '.join(dict.fromkeys(missing))} in float"
-        accumulator = self.accumulators.setdefault(self._row_of(node), Accumulator(self._bits))
+        accumulator = self.accumulators.setdefault(self.row_of(node), Accumulator(self._bits))
         arguments = pytree.tree_map(lambda value: self._operand(value) or value, dict(given))
         exact = None
         if all(operand.codes.divisor == 1 for operand in known):
@@ -241,9 +241,9 @@ class Program:
         if isinstance(value, Parameter):
             return value.row
         source = operations.trail_of(value)[-1]
-        return self.constants.get(source) or self._row_of(source)
+        return self.constants.get(source) or self.row_of(source)
 
-    def _row_of(self, node: Node) -> str:
+    def row_of(self, node: Node) -> str:
         """Give the row that a node's value ends up in."""
         reached = [node]
         for at in reached:

@@ -6,12 +6,13 @@ import bqplot
 import ipywidgets
 import numpy as np
 
-from qwidgets.widgets import heat_picture, outline, style
+from qwidgets.pictures import heat_picture
+from qwidgets.pictures.heat_picture import BitRange, Window
+from qwidgets.pictures.plan_picture import window_of
+from qwidgets.widgets import outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
-from qwidgets.widgets.heat_picture import BitRange, Window
 from qwidgets.widgets.plan_view import PlanView
-from qwidgets.widgets.static_page import window_of
 
 MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400

@@ -15,15 +15,16 @@ import traitlets
 from qwidgets import schemes
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
+from qwidgets.pictures import heat_picture
+from qwidgets.pictures.heat_picture import BitRange, Window
+from qwidgets.pictures.plan_picture import window_of
 from qwidgets.plan import Plan
 from qwidgets.planning import channel_counts, plan_formats
 from qwidgets.planning.plan_state import Format, NumberFormat
-from qwidgets.widgets import channel_words, heat_picture, outline, style
+from qwidgets.widgets import channel_words, outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
-from qwidgets.widgets.heat_picture import BitRange, Window
 from qwidgets.widgets.plan_view import PlanView
-from qwidgets.widgets.static_page import window_of
 
 MARGIN = {"top": 22, "bottom": 4, "left": 46, "right": 16}
 TALLEST = 216

@@ -4,7 +4,7 @@ It is where tensors are found, sorted, filtered, selected and locked.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import ipywidgets
 import pandas as pd
@@ -39,6 +39,7 @@ COLUMNS = {
     "min": Column(".3~g"),
     "max": Column(".3~g"),
     "adjusted": Column(),
+    "does not fit": Column(width=190),
     "operation": Column(),
     "layer": Column(width=130),
     "fused": Column(width=170),
@@ -50,6 +51,7 @@ ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
     "drafts": lambda table: table["state"].str.contains("draft"),
     "locked": lambda table: table["state"].str.contains("locked"),
     "adjusted": lambda table: table["adjusted"] != "",
+    "does not fit": lambda table: table["misfit"] != "",
     "weights": lambda table: table["kind"].isin(["weight", "bias"]),
     "activations": lambda table: table["kind"].isin(["activation", "input"]),
 }
@@ -72,6 +74,7 @@ class LayerTable(PlanView):
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._measured: dict[str, float] = {}
+        self._misfits: dict[str, str] = {}
         self._find = ipywidgets.Text(placeholder="find a tensor or a layer", layout=_sized("210px"))
         self._only = ipywidgets.Dropdown(options=list(ONLY), description="only", layout=_sized("170px"))
         self._only.style.description_width = "36px"
@@ -83,7 +86,7 @@ class LayerTable(PlanView):
         self._find.observe(self._filter, "value")
         self._only.observe(self._filter, "value")
         self._lock.on_click(self._toggle_lock)
-        self._table = self.plan.table()
+        self._table = self._read(self.plan.names)
         self._frame = self._shown(self._table)
         self._grid = RowGrid(self._frame.copy(), COLUMNS, self._on_rows_selected)
         self._empty = ipywidgets.HTML()
@@ -105,9 +108,18 @@ class LayerTable(PlanView):
                 self._frame["in net dB"] = self._measured_column(self._frame.index)
                 self._show_rows()
 
+    def show_misfits(self, reasons: Mapping[str, str]) -> None:
+        """Mark the tensors that do not fit what the plan is for, each with the reason."""
+        with DRAWING:
+            if reasons != self._misfits:
+                self._misfits = dict(reasons)
+                self._table["misfit"] = self._misfit_column(self._table.index)
+                self._frame = self._shown(self._table)
+                self._show_rows()
+
     def _show(self, changed: frozenset[str]) -> None:
         names = [name for name in self.plan.names if name in changed]
-        part = self.plan.table(names)
+        part = self._read(names)
         if len(names) == len(self._table):
             self._table, self._frame = part, self._shown(part)
         else:
@@ -147,6 +159,7 @@ class LayerTable(PlanView):
             "drafts": "There is no draft.",
             "locked": "No tensor is locked.",
             "adjusted": "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
+            "does not fit": "Every tensor fits the target, or none is picked.",
         }.get(self._only.value, f"There are no {self._only.value}.")
 
     def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +169,10 @@ class LayerTable(PlanView):
             {
                 "tensor": table.index,
                 "kind": table["kind"],
-                "state": table["state"],
+                "state": [
+                    ", ".join(filter(None, (state, "no fit" if misfit else "")))
+                    for state, misfit in zip(table["state"], table["misfit"], strict=True)
+                ],
                 "window": table["window"],
                 "under %": table["underflow_percent"],
                 "over %": table["overflow_percent"],
@@ -170,6 +186,7 @@ class LayerTable(PlanView):
                 "min": table["min"],
                 "max": table["max"],
                 "adjusted": table["adjusted"],
+                "does not fit": table["misfit"],
                 "operation": table["operation"],
                 "layer": table["layer"],
                 "fused": table["fused"],
@@ -179,6 +196,14 @@ class LayerTable(PlanView):
         return frame.astype(
             {name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()}
         )
+
+    def _read(self, names: Iterable[str]) -> pd.DataFrame:
+        """The plan's table, and why what does not fit does not."""
+        table = self.plan.table(names)
+        return table.assign(misfit=self._misfit_column(table.index))
+
+    def _misfit_column(self, names: "pd.Index[str]") -> "pd.Series[str]":
+        return pd.Series([self._misfits.get(name, "") for name in names], index=names, dtype="str")
 
     def _measured_column(self, names: "pd.Index[str]") -> "pd.Series[float]":
         return pd.Series([self._measured.get(name, math.nan) for name in names], index=names, dtype="float64")

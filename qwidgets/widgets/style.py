@@ -1,15 +1,28 @@
-"""How everything looks: the colours of the product, its style sheet, and which figures deserve attention.
+"""How everything looks: the colours of the product and its style sheet, and how figures are written and judged.
 
 Text and surfaces take JupyterLab's own colours, so that every theme is followed. What carries meaning has a colour that
 colour-blind people can tell (Okabe and Ito), translucent where it lies under text, so that it works on light and dark.
 """
 
-import html
-import math
-from typing import Literal
-
 import ipywidgets
-import pandas as pd
+
+from qwidgets.pictures.figures import BACKGROUNDS, LIMITS, Severity, escaped, number, percent, problems, severity
+
+__all__ = [
+    "ACCENT",
+    "BACKGROUNDS",
+    "CSS",
+    "LIMITS",
+    "OVERFLOW",
+    "UNDERFLOW",
+    "Severity",
+    "escaped",
+    "number",
+    "percent",
+    "problems",
+    "severity",
+    "style_sheet",
+]
 
 ACCENT = "#2a78d6"
 """In the window, selected, the thing to press."""
@@ -17,79 +30,6 @@ UNDERFLOW = "#e69f00"
 """Below the window: values that become zero."""
 OVERFLOW = "#d55e00"
 """Above the window: values that saturate or wrap."""
-
-Severity = Literal["", "notable", "severe"]
-
-BACKGROUNDS: dict[Severity, str] = {"notable": "rgba(230,159,0,0.26)", "severe": "rgba(213,94,0,0.5)"}
-
-LIMITS = {"underflow_percent": (10.0, 40.0), "overflow_percent": (0.1, 1.0), "sqnr_db": (20.0, 10.0)}
-"""From where on a figure is notable, and severe. SQNR is bad when it is low."""
-
-
-def severity(column: str, value: float) -> Severity:
-    """How much attention a figure of the plan's table deserves.
-
-    Examples
-    --------
-    >>> severity("sqnr_db", 12.0), severity("overflow_percent", 3.0), severity("underflow_percent", math.nan)
-    ('notable', 'severe', '')
-    """
-    notable, severe = LIMITS[column]
-    sign = 1 if severe > notable else -1
-    if sign * value >= sign * severe:
-        return "severe"
-    return "notable" if sign * value >= sign * notable else ""
-
-
-def problems(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows of a plan's table have a figure that deserves attention."""
-    flagged = pd.Series(data=False, index=table.index)
-    for column in LIMITS:
-        values = table[column].astype(float)
-        flagged |= pd.Series([bool(severity(column, value)) for value in values], index=table.index)
-    return flagged
-
-
-def number(value: float, unit: str = "") -> str:
-    """A figure as people read it: few digits, no exponent where none is needed.
-
-    Examples
-    --------
-    >>> number(12.4321, "dB"), number(0.000012345), number(math.inf, "dB"), number(math.nan)
-    ('12.4 dB', '1.23e-05', '∞ dB', '–')
-    """
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        text = "∞" if value > 0 else "-∞"
-    elif unit == "dB":
-        text = f"{value:.1f}"
-    else:
-        text = f"{value:.3g}" if abs(value) < 1e6 else f"{value:.3e}"
-    return f"{text} {unit}".strip()
-
-
-def percent(part: int, whole: int) -> str:
-    """A share as people read it: never 0 % of something, and never 100 % of not everything.
-
-    Examples
-    --------
-    >>> percent(3, 8), percent(1, 1_000_000), percent(999_999, 1_000_000), percent(0, 5)
-    ('37.5 %', '< 0.01 %', '> 99.99 %', '0 %')
-    """
-    if not part or not whole:
-        return "0 %"
-    share = 100 * part / whole
-    if share < 0.01:
-        return "< 0.01 %"
-    if 99.99 < share < 100:
-        return "> 99.99 %"
-    return f"{share:.3g} %" if share < 99.95 else f"{share:.4g} %"
-
-
-def escaped(text: object) -> str:
-    """Text for an HTML widget: names come from users' models, and are shown, never run."""
-    return html.escape(str(text), quote=True)
 
 
 def style_sheet() -> ipywidgets.HTML:

@@ -25,6 +25,7 @@ from qwidgets.widgets.plan_view import known_names
 from qwidgets.widgets.result_strip import ResultStrip
 from qwidgets.widgets.samples import HeldBack, can_be_read_again
 from qwidgets.widgets.steps_menu import StepsMenu
+from qwidgets.widgets.target_picker import TargetPicker
 from qwidgets.widgets.throttle import Throttle
 from qwidgets.widgets.view import View
 from qwidgets.widgets.window_editor import WindowEditor
@@ -144,15 +145,16 @@ class Workbench(View):
         self._footer = Footer(plan, self._log.tell)
         self._steps = StepsMenu(plan, self._log.tell)
         self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
-        self._views = (self._table, self._map, self._editor, self._footer, self._steps)
+        self._target = TargetPicker(plan, self._table.show_misfits)
+        self._views = (self._table, self._map, self._editor, self._footer, self._steps, self._target)
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
-        for view in (self._table, self._map, self._editor):
+        for view in (self._table, self._map, self._editor, self._target):
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (upper, self._editor, self._footer, self._steps)
+        self._body.children = (self._target, upper, self._editor, self._footer, self._steps)
         plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
@@ -187,9 +189,12 @@ class Workbench(View):
 
     def _on_propose(self, word_length: int, scheme: str, per_channel: bool) -> None:
         assert self.plan is not None
-        self.plan.propose(word_length, scheme, per_channel=per_channel)
+        left_out = self.plan.propose(word_length, scheme, per_channel=per_channel, target=self._target.target)
         where = ", weights per channel" if per_channel else ""
+        where += f", for {self._target.target}" if self._target.target else ""
         self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
+        for name, reason in left_out.items():
+            self._log.tell(f"{name} was left out: {reason}")
 
     # What happens in the background
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from qwidgets.widgets import heat_picture
-from qwidgets.widgets.heat_picture import BitRange, Window
+from qwidgets.pictures import heat_picture
+from qwidgets.pictures.heat_picture import BitRange, Window
 
 
 def series(counts: dict[int, int]) -> "pd.Series[int]":

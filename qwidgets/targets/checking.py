@@ -1,0 +1,111 @@
+"""What of a plan does not fit a target: every reason on a line of its own, with what can be done about it."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from qwidgets.errors import FormatError, PlanError
+from qwidgets.integers.program import Program
+from qwidgets.pictures.written import written
+from qwidgets.simulation import recapture
+from qwidgets.targets import misfits, wiring
+from qwidgets.targets.misfits import Misfit
+from qwidgets.targets.registry import find
+from qwidgets.targets.target import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from qwidgets.plan import Plan
+
+COLUMNS = ["name", "kind", "format", "reason", "remedy"]
+
+
+def check(plan: "Plan", target: str | Target, model: "nn.Module | None" = None) -> pd.DataFrame:
+    """Say what of a plan does not fit a target.
+
+    Drafts count, as in :meth:`qwidgets.plan.Plan.preview`, so that a person sees what a change does.
+
+    Parameters
+    ----------
+    target
+        A name of :data:`qwidgets.targets.TARGETS`, or a `Target`.
+    model
+        The network that the plan is of, where it is not the one that was calibrated just now.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name, a row for each reason: ``kind``, ``format``, ``reason``, ``remedy``. Empty where all fits.
+        What operations are fused, the shifts between formats and the integers of biases are seen in the network only;
+        where it is not known, one line says that they were not looked at, under the network's name and of kind
+        ``network``.
+
+    Raises
+    ------
+    PlanError
+        There is no such target, or the model is of another network.
+    """
+    target = find(target)
+    found = list(_of_formats(plan, target))
+    if model is None and plan.model is None:
+        found.append(
+            Misfit(
+                plan.network,
+                "this plan does not know its network, so shifts, biases and fused operations were not looked at",
+                f"plan.check({target.name!r}, model)",
+            )
+        )
+    else:
+        found += _of_network(plan, target, plan.network_of(model))
+    return _table(plan, found)
+
+
+def check_formats(plan: "Plan", target: str | Target) -> pd.DataFrame:
+    """As :func:`check`, but for each format by itself, which takes no time: the network is not looked at."""
+    return _table(plan, _of_formats(plan, find(target)))
+
+
+def _of_formats(plan: "Plan", target: Target) -> Iterator[Misfit]:
+    formats = {name: plan[name] for name in plan}
+    for row in plan.rows:
+        yield from misfits.of_operation(target, row)
+        yield from misfits.of_format(target, row, formats[row.name], formats.get(row.layer))
+
+
+def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Misfit]:
+    network = plan.adjustments.applied(recapture(model, plan))
+    try:
+        program = Program(network, {name: plan[name] for name in plan}, 32, plan.adjustments)
+    except (PlanError, FormatError) as error:
+        yield Misfit(plan.network, str(error), "choose another format for what is named")
+        return
+    yield from wiring.of_fused_operations(target, network, program)
+    yield from wiring.of_shifts(target, network, program)
+    yield from wiring.of_biases(target, network, program)
+    yield from wiring.of_words(target, program)
+    for name, reason in program.float_islands.items():
+        if not target.floats and target.computes(plan.row(name).operation):  # else it was said before
+            yield Misfit(
+                name,
+                f"is computed in float, since {reason}, and {target.title} has no float",
+                "give what is named a format, or export the part of the network without it",
+            )
+
+
+def _table(plan: "Plan", found: Iterable[Misfit]) -> pd.DataFrame:
+    order = {name: place for place, name in enumerate(plan)}
+    records = []
+    for misfit in sorted(found, key=lambda misfit: order.get(misfit.name, len(order))):
+        known = misfit.name in plan
+        records.append(
+            (
+                misfit.name,
+                plan.row(misfit.name).kind if known else "network",
+                written(plan[misfit.name]) if known else "",
+                misfit.reason,
+                misfit.remedy,
+            )
+        )
+    return pd.DataFrame.from_records(records, columns=COLUMNS).astype("str").set_index("name")

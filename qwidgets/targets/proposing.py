@@ -1,0 +1,88 @@
+"""Formats that a target can take, chosen by the schemes."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qwidgets import schemes
+from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
+from qwidgets.errors import PlanError
+from qwidgets.planning import plan_formats
+from qwidgets.planning.plan_state import NumberFormat
+from qwidgets.targets import misfits
+from qwidgets.targets.registry import find
+from qwidgets.targets.target import Target
+
+if TYPE_CHECKING:
+    from qwidgets.calibration import Calibration
+    from qwidgets.capturing.rows import Row
+    from qwidgets.plan import Plan
+
+
+def propose(
+    plan: "Plan",
+    calibration: "Calibration",
+    target: str | Target,
+    names: Sequence[str],
+    word_length: int,
+    scheme: str,
+    per_channel: bool,
+    options: dict[str, object],
+) -> tuple[dict[str, NumberFormat], dict[str, str]]:
+    """Choose formats that fit a target, for some tensors of a plan.
+
+    Words are as long as was asked for, or else the next shorter that the target has; the sign, the rounding, windows
+    per channel and biases are as it takes them.
+
+    Returns
+    -------
+    The formats, by name, and for each tensor that was left out, why: it is locked in a format that does not fit, or
+    whatever its format, the target does not compute it.
+
+    Raises
+    ------
+    PlanError
+        There is no such target or scheme, or ``signed=False`` was asked of a target without unsigned formats.
+    """
+    target = find(target)
+    if not target.unsigned:
+        if options.get("signed") is False:
+            raise PlanError(f"{target.title} takes signed formats only; leave signed=False out")
+        options = {**options, "signed": True}
+    formats = {name: plan[name] for name in plan}
+    chosen: dict[str, NumberFormat] = {}
+    left_out: dict[str, str] = {}
+    for row in map(plan.row, names):
+        if against := next(misfits.of_operation(target, row), None):
+            left_out[row.name] = against.reason
+        elif row.name not in plan.locked:
+            fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
+            chosen[row.name] = formats[row.name] = fmt
+    for row in map(plan.row, names):  # once what leaves each layer is known
+        against = next(misfits.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
+        if against and row.name not in left_out:
+            left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
+            chosen.pop(row.name, None)
+    return chosen, left_out
+
+
+def _fitting(
+    target: Target,
+    calibration: "Calibration",
+    row: "Row",
+    word_length: int,
+    scheme: str,
+    per_channel: bool,
+    options: dict[str, object],
+) -> NumberFormat:
+    if row.kind == "bias" and row.operation in plan_formats.ACCUMULATING and target.bias != "any":
+        return ACCUMULATOR
+    activation = target.nearest(word_length, "activation")
+    channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
+    bits = target.nearest(word_length, row.kind)
+    fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
+    if isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
+        return fmt
+    rounding = fmt.rounding if fmt.rounding in target.roundings else target.roundings[0]
+    overflow = fmt.overflow if fmt.overflow in target.overflows else target.overflows[0]
+    return dataclasses.replace(fmt, rounding=rounding, overflow=overflow)

@@ -1,0 +1,125 @@
+"""Why a plan is nothing for a target, as only the network shows: what is fused, shifted, added and joined.
+
+Each function looks at one rule over all layers or operations of a :class:`qwidgets.integers.program.Program`, which
+knows the step of every sum.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from qwidgets.capturing import operations
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.program import Program
+from qwidgets.network import Layer, Network
+from qwidgets.per_channel import PerChannel
+from qwidgets.targets.misfits import Misfit
+from qwidgets.targets.target import Target, storage
+
+
+def of_fused_operations(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
+    """Name what a row has beside its own operation, such as a clamp, and the target does not compute."""
+    own = {row.name: row.operation for row in network.rows}
+    found = ((program.row_of(node), operations.name_of(node)) for node in program.arguments)
+    for row, name in dict.fromkeys(found):
+        if name != own.get(row) and not target.computes(name):
+            yield Misfit(
+                row,
+                f"has a {name} in it, which {target.title} does not compute in these integers",
+                "export the part of the network without it, or replace the operation",
+            )
+
+
+def of_shifts(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
+    """Name the layers whose sums would have to be shifted further than the target can."""
+    if target.shifts is None:
+        return
+    least, most = target.shifts
+    for layer, steps in _summing(network, program):
+        output = program.formats[layer.output_row]
+        if output is None:
+            continue
+        right = output.lsb - steps
+        for shift, excess in (
+            (int(right.max()), int(right.max()) - most),
+            (int(right.min()), least - int(right.min())),
+        ):
+            if excess <= 0:
+                continue
+            moves = ("lower", "raise") if shift > most else ("raise", "lower")
+            yield Misfit(
+                layer.output_row,
+                f"its sums would be shifted right by {shift} bits, and {target.title} shifts by {least} to {most}",
+                f"{moves[0]} its window, or {moves[1]} that of {layer.weight_row!r}, by {excess} bits",
+            )
+
+
+def of_biases(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
+    """Name the biases that do not fit their storage once they are brought to the step of their layer's sums."""
+    if target.bias == "any":
+        return
+    for layer, steps in _summing(network, program):
+        fmt = None if layer.bias_row is None else program.formats[layer.bias_row]
+        output = program.formats[layer.output_row]
+        if layer.bias_row is None or fmt is None or output is None:
+            continue
+        bits = target.bias_bits.get(storage(output.word_length))
+        if bits is None:  # a word length that the target has not
+            continue
+        aligned = (fmt.from_integer(program.codes[layer.bias_row]) / torch.exp2(steps.double())).round()
+        largest = float(torch.maximum(aligned, -1 - aligned).max())
+        if largest >= 2.0 ** (bits - 1):
+            needed = int(largest).bit_length() + 1
+            yield Misfit(
+                layer.bias_row,
+                f"needs {needed} bits at the step of its layer's sums, and {target.title} stores {bits}",
+                f"raise the window of {layer.weight_row!r} or of what {layer.name!r} reads by {needed - bits} bits",
+            )
+
+
+def of_words(target: Target, program: Program) -> Iterator[Misfit]:
+    """Name the operations whose results are stored in another width than what they are computed of."""
+    if target.mixes_words:
+        return
+    told = set()
+    for node, given in program.arguments.items():
+        row = program.row_of(node)
+        output = program.formats.get(row)
+        for source in _read(given, program):
+            fmt = program.formats[source]
+            if output is None or fmt is None or (row, source) in told:
+                continue
+            if storage(fmt.word_length) != storage(output.word_length):
+                told.add((row, source))
+                yield Misfit(
+                    row,
+                    f"is stored in {storage(output.word_length)} bits and {source!r}, which it is computed of, in "
+                    f"{storage(fmt.word_length)}, and {target.title} has one width for both",
+                    f"plan.propose({fmt.word_length}, names=[{row!r}], target={target.name!r}), or the other way round",
+                )
+
+
+def _summing(network: Network, program: Program) -> Iterator[tuple[Layer, Tensor]]:
+    """Give the layers that sum in integers, and the position of the step of each output channel's sums."""
+    for layer in network.layers:
+        weight = program.formats[layer.weight_row]
+        if layer.node not in program.sums or weight is None:
+            continue
+        finest = program.sums[layer.node].lsb
+        shifts = [weight.lsb]
+        if isinstance(weight, PerChannel):
+            shifts = [-length for length in weight.fraction_lengths]
+        yield layer, torch.tensor([finest + shift - weight.lsb for shift in shifts])
+
+
+def _read(given: Any, program: Program) -> Iterator[str]:
+    """Give the rows of the activations that an operation reads."""
+    for value in pytree.tree_leaves(dict(given)):
+        if isinstance(value, Node) and operations.is_float(value):
+            source = operations.trail_of(value)[-1]
+            if source in program.rows and isinstance(program.formats[program.rows[source]], FixedPoint):
+                yield program.rows[source]
