@@ -19,6 +19,7 @@ from qwidgets.widgets.style import escaped
 from qwidgets.widgets.throttle import Debounce
 
 ANY = "any"
+ABOUT = "<span class='qw-quiet'>Pick what the plan is for, and what does not fit is marked.</span>"
 
 
 class TargetPicker(PlanView):
@@ -35,6 +36,7 @@ class TargetPicker(PlanView):
     def __init__(self, plan: Plan, on_misfits: Callable[[Mapping[str, str]], None]) -> None:
         self._on_misfits = on_misfits
         self._found: pd.DataFrame | None = None
+        self._of_network: pd.DataFrame | None = None  # what the network told last, beyond the formats by themselves
         self._lane = Lane("check", lambda _: None, self._on_error)
         self._look_closer = Debounce(self._ask, seconds=0.4, at_most=5.0)
         super().__init__(plan)
@@ -68,15 +70,16 @@ class TargetPicker(PlanView):
     def _show(self, changed: frozenset[str]) -> None:
         if self.target is None:
             self._found = None
-            self._words.value = (
-                "<span class='qw-quiet'>Pick what the plan is for, and what does not fit is marked.</span>"
-            )
-            self._reasons.value = ""
+            self._words.value, self._reasons.value = ABOUT, ""
             self._on_misfits({})
             return
-        self._tell(targets.check_formats(self.plan, self.target), closer=self.plan.model is not None)
-        if self.plan.model is not None:
-            self._look_closer()
+        quick = targets.check_formats(self.plan, self.target)
+        if self.plan.model is None:
+            self._tell(quick, closer=False)
+            return
+        # Until the network is looked at again, what it told last stands: nothing is to flicker while a window moves.
+        self._tell(quick if self._of_network is None else pd.concat([quick, self._of_network]), closer=True)
+        self._look_closer()
 
     def _show_selection(self) -> None:
         if self._found is None:
@@ -91,11 +94,8 @@ class TargetPicker(PlanView):
     def _tell(self, found: pd.DataFrame, *, closer: bool) -> None:
         """Show what does not fit; ``closer`` if more will be known soon."""
         self._found = found
-        misfits = {
-            str(name): "; ".join(rows["reason"])
-            for name, rows in found.groupby(level=0, sort=False)
-            if name in self.plan
-        }
+        reasons = found[found.index.isin(self.plan.names)].groupby(level=0, sort=False)["reason"]
+        misfits = {str(name): "; ".join(texts) for name, texts in reasons}
         count, title = len(misfits), targets.find(self._choice.value).title
         told = f"<b>{count}</b> of {len(self.plan)} tensors do not fit" if count else "every tensor fits"
         soon = " <span class='qw-quiet'>· looking at the network …</span>" if closer else ""
@@ -119,6 +119,9 @@ class TargetPicker(PlanView):
     def _finish(self, target: str, found: pd.DataFrame) -> None:
         if target == self.target:
             self.clear_report()
+            quick = targets.check_formats(self.plan, target)
+            told = set(zip(quick.index, quick["reason"], strict=True))
+            self._of_network = found[[one not in told for one in zip(found.index, found["reason"], strict=True)]]
             self._tell(found, closer=False)
 
     @drawing
@@ -127,4 +130,5 @@ class TargetPicker(PlanView):
 
     @guarded
     def _on_pick(self, _: object) -> None:
+        self._of_network = None
         self._show(frozenset(self.plan.names))
