@@ -218,6 +218,39 @@ class Plan(traitlets.HasTraits):
             self._draft(dict.fromkeys(free, fmt), continues=False)
         return free
 
+    def set_rounding(self, rounding: str, pattern: str = "*") -> list[str]:
+        """Draft another rounding for the inputs and activations whose names match a glob; locked ones are passed over.
+
+        Weights and biases keep theirs: they are rounded once and not as the network runs, and a weight that was rounded
+        adaptively would lose that.
+
+        Returns
+        -------
+        The names of the tensors whose rounding changes.
+
+        Raises
+        ------
+        FormatError
+            There is no such rounding; see `FixedPoint`. Nothing is changed then.
+        PlanError
+            No input or activation with a format matches, or all that match are locked.
+        """
+        with self._guard:
+            now = self._timeline.now
+            matching = {
+                name: dataclasses.replace(fmt, rounding=rounding)
+                for name, row in self._rows.items()
+                if row.kind in ("input", "activation") and fnmatch.fnmatchcase(name, pattern)
+                if isinstance(fmt := now.current(name), FixedPoint)
+            }
+            if not matching:
+                raise PlanError(f"no input or activation with a format matches {pattern!r}{self._suggestion(pattern)}")
+            free = {name: fmt for name, fmt in matching.items() if name not in now.locked}
+            if not free:
+                raise PlanError(f"all {len(matching)} tensors that match {pattern!r} are locked; unlock() them first")
+            self._draft(free, continues=False)
+        return [name for name, fmt in free.items() if fmt != now.current(name)]
+
     def propose(
         self,
         word_length: int = 8,

@@ -123,6 +123,11 @@ class QuantizedNetwork(nn.Module):
         return MappingProxyType(self.program.codes)
 
     @property
+    def adjustments(self) -> Adjustments:
+        """What the plan changes of the network's numbers beside their formats."""
+        return self._adjustments
+
+    @property
     def float_islands(self) -> Mapping[str, str]:
         """The rows that are computed in float, each with the reason."""
         return MappingProxyType(self.program.float_islands)

@@ -5,5 +5,7 @@ Packages that only one target needs are imported when it is asked for.
 """
 
 from qwidgets.export.record import to_csv, to_json
+from qwidgets.export.to_onnx import OnnxExport, to_onnx
+from qwidgets.export.to_qonnx import to_qonnx
 
-__all__ = ["to_csv", "to_json"]
+__all__ = ["OnnxExport", "to_csv", "to_json", "to_onnx", "to_qonnx"]

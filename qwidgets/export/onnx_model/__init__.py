@@ -1,0 +1,1 @@
+"""What the ONNX exports share: a program's operations as ONNX nodes, and what float32 makes of their integers."""

@@ -1,0 +1,76 @@
+"""The codes of a layer's weight and bias in the steps of the sums that they enter, channel by channel.
+
+The rules of :mod:`qwidgets.integers.rules` align a bias while they run; here it is done once, before anything is
+written.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from qwidgets.errors import ExportError
+from qwidgets.export.onnx_model.dialects import Constant
+from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
+from qwidgets.integers.program import Parameter, Program
+from qwidgets.per_channel import PerChannel
+
+
+def row_of_constant(program: Program, value: Any) -> str | None:
+    """Name the row of a weight, a bias or another constant."""
+    if isinstance(value, Parameter):
+        return value.row
+    return program.constants.get(value) if isinstance(value, Node) else None
+
+
+def weight_of(program: Program, value: Any) -> tuple[Tensor, int | tuple[int, ...]]:
+    """Give the codes of a constant factor, and the position of its step or of each channel's."""
+    row = row_of_constant(program, value)
+    if row is not None:
+        fmt = program.formats[row]
+        assert fmt is not None
+        if isinstance(fmt, PerChannel):
+            return program.codes[row], tuple(-length for length in fmt.fraction_lengths)
+        return program.codes[row], fmt.lsb
+    operand = program.operands[value]
+    assert operand.integers is not None
+    return operand.integers, operand.codes.lsb
+
+
+def sum_lsbs(program: Program, given: Mapping[str, Any]) -> int | tuple[int, ...]:
+    """Give the position of the step in which a layer sums, or of each output channel's."""
+    x, (_, lsb) = program.operands[given["input"]].codes.lsb, weight_of(program, given["weight"])
+    return tuple(x + each for each in lsb) if isinstance(lsb, tuple) else x + lsb
+
+
+def aligned_bias(program: Program, given: Mapping[str, Any], row: str) -> Constant:
+    """Give a layer's bias in the steps of its sums.
+
+    Raises
+    ------
+    ExportError
+        It does not fit 32 bits there.
+    """
+    fmt, lsbs = program.formats[row], sum_lsbs(program, given)
+    assert fmt is not None
+    values = fmt.from_integer(program.codes[row])
+    if isinstance(lsbs, tuple):
+        step = PerChannel(MAX_WORD_LENGTH, tuple(-lsb for lsb in lsbs), rounding=fmt.rounding)
+        codes = step.to_integer(values)
+    elif fmt.lsb >= lsbs:
+        scaled = values * math.ldexp(1.0, -lsbs)
+        if bool((scaled.abs() >= 2.0 ** (MAX_WORD_LENGTH - 1)).any()):
+            raise ExportError(
+                f"{row!r} needs more than 32 bits at the step of its layer's sums, 2^{lsbs}; "
+                f'plan[{row!r}] = "accumulator" gives it a format that fits'
+            )
+        codes = scaled.to(torch.int64)
+    else:
+        codes = FixedPoint(MAX_WORD_LENGTH, -lsbs, rounding=fmt.rounding).to_integer(values)
+    per_channel = isinstance(lsbs, tuple)
+    positions = lsbs if isinstance(lsbs, tuple) else (lsbs,)
+    return Constant(np.asarray(codes.numpy(), np.int64), positions, per_channel, MAX_WORD_LENGTH, True)

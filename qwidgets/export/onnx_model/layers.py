@@ -1,0 +1,67 @@
+"""Layers and products as ONNX nodes: convolutions, linear layers, a batch norm by itself, matrix products."""
+
+from qwidgets.export.onnx_model.step import Step, per_dimension, translates
+
+
+@translates("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _convolution(step: Step) -> str:
+    dimensions, given = int(step.operation[-2]), step.given
+    if len(step.shape("input")) != dimensions + 2:
+        step.refuse(f"its input has no batch dimension, {step.shape('input')}; give {step.operation} batches")
+    sizes = step.shape("weight")[2:]
+    kernel = [size or 0 for size in sizes]
+    strides, dilations = (per_dimension(given[name], dimensions) for name in ("stride", "dilation"))
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": strides,
+        "dilations": dilations,
+        "group": given["groups"],
+        "pads": _pads(given["padding"], kernel, dilations),
+    }
+    if "transpose" in step.operation:
+        attributes["output_padding"] = per_dimension(given["output_padding"], dimensions)
+        return step.add("ConvTranspose", _factors(step), **attributes)
+    return step.add("Conv", _factors(step), **attributes)
+
+
+@translates("linear")
+def _linear(step: Step) -> str:
+    if len(step.shape("input")) == 2:
+        return step.add("Gemm", _factors(step), transB=1)
+    x, weight, *bias = _factors(step)
+    transposed = step.add("Transpose", [weight], "transposed", perm=[1, 0])
+    product = step.add("MatMul", [x, transposed], "product" if bias else "")
+    return step.add("Add", [product, *bias]) if bias else product
+
+
+@translates("batch_norm")
+def _scale_and_shift(step: Step) -> str:
+    """A batch norm whose statistics are in its weight and bias, one of each for a channel."""
+    x, *factors = _factors(step)
+    channels = step.integers("channels", [1, -1, *[1] * (len(step.shape("input")) - 2)])
+    weight, bias = (
+        step.add("Reshape", [factor, channels], part) for factor, part in zip(factors, ("weight", "bias"), strict=True)
+    )
+    return step.add("Add", [step.add("Mul", [x, weight], "product"), bias])
+
+
+@translates("matmul", "mm", "bmm")
+def _matmul(step: Step) -> str:
+    return step.add("MatMul", [step.tensor("self"), step.tensor("other" if step.operation == "matmul" else "mat2")])
+
+
+def _factors(step: Step) -> list[str]:
+    """Name what a layer reads: its input, its weight, and its bias where it has one."""
+    bias = step.given.get("bias")
+    factors = [step.tensor("input"), step.tensor("weight")]
+    return factors if bias is None else [*factors, step.values.bias(bias, step.given, step.exact)]
+
+
+def _pads(padding: object, kernel: list[int], dilations: list[int]) -> list[int]:
+    """Give what is padded before each dimension, then what is padded after."""
+    if padding == "valid":
+        return [0] * (2 * len(kernel))
+    if padding == "same":
+        totals = [dilation * (size - 1) for dilation, size in zip(dilations, kernel, strict=True)]
+        return [total // 2 for total in totals] + [total - total // 2 for total in totals]
+    return per_dimension(padding, len(kernel)) * 2
