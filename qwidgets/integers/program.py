@@ -133,7 +133,7 @@ class Program:
     def _add(self, node: Node) -> None:
         if node in self.constants:
             parameter = Parameter(self.constants[node])
-            self._set(node, lambda look: look(parameter), self._operand(parameter))
+            self._set(node, lambda look: look(parameter), self.operand(parameter))
         elif node.op == "output":
             self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
         elif node.op == "call_function":
@@ -150,7 +150,8 @@ class Program:
         if operand is not None:
             self.operands[node] = operand
 
-    def _operand(self, value: Any) -> Operand | None:
+    def operand(self, value: Any) -> Operand | None:
+        """Give what is known of the codes of a node, a weight or a bias; None where it is in float."""
         if isinstance(value, Node):
             return self.operands.get(value)
         if isinstance(value, Parameter) and value.row in self.codes:
@@ -184,8 +185,8 @@ class Program:
             if operations.is_batch_norm(node):
                 given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
             if isinstance(self._asked[layer.bias_row], AccumulatorFormat):
-                self._place_bias(layer, self._operand(given["input"]))
-            if self._operand(given.get("bias")) is None:
+                self._place_bias(layer, self.operand(given["input"]))
+            if self.operand(given.get("bias")) is None:
                 given["bias"] = Parameter(layer.bias_row)
         exact, reason = self._exact(node, given)
         if exact is None:
@@ -216,16 +217,16 @@ class Program:
         """Give the integer form of an operation, or why it has none: "" where that matters to nobody."""
         name = operations.name_of(node)
         tensors = [value for value in pytree.tree_leaves(dict(given)) if _is_float_tensor(value)]
-        known = [operand for value in tensors if (operand := self._operand(value)) is not None]
+        known = [operand for value in tensors if (operand := self.operand(value)) is not None]
         if not tensors or not _gives_floats(node):
             return None, ""
         if name not in RULES:
             return None, f"{name} has no integer form"
         if len(known) < len(tensors):
-            missing = [self._source(value) for value in tensors if self._operand(value) is None]
+            missing = [self._source(value) for value in tensors if self.operand(value) is None]
             return None, f"{name} reads {' and '.join(dict.fromkeys(missing))} in float"
         accumulator = self.accumulators.setdefault(self.row_of(node), Accumulator(self._bits))
-        arguments = pytree.tree_map(lambda value: self._operand(value) or value, dict(given))
+        arguments = pytree.tree_map(lambda value: self.operand(value) or value, dict(given))
         exact = None
         if all(operand.codes.divisor == 1 for operand in known):
             operation: Any = node.target

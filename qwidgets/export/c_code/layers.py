@@ -1,0 +1,369 @@
+"""The operations that are written in C, each as calls of functions of ``layers.h`` with the fields of their structs."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.fx import Node
+
+from qwidgets.capturing import operations
+from qwidgets.errors import ExportError
+from qwidgets.export.c_code import views
+from qwidgets.export.c_code.finishing import Ending, Named
+from qwidgets.export.c_code.parts import Constants, Raw, Value
+from qwidgets.export.c_code.weighted import Constant, WeightedLayer
+from qwidgets.integers.program import Parameter
+from qwidgets.integers.rules.rule import constant, is_number
+
+if TYPE_CHECKING:
+    from qwidgets.export.c_code.lowering import Lowering
+
+
+@dataclass(frozen=True)
+class FunctionCall:
+    """A function of ``layers.h``, its struct with fields, and the arrays that it reads."""
+
+    function: str
+    struct: str
+    fields: Mapping[str, Value]
+    reads: tuple[str, ...]
+
+
+class Head:
+    """What a layer's function is told: the operation, its arguments, how it ends.
+
+    Attributes
+    ----------
+    node, row, given
+        The operation, the row that it gives, and its arguments by name.
+    shape
+        Of the output, for one example.
+    ending
+        What comes after the sums.
+    """
+
+    def __init__(self, lowering: "Lowering", node: Node, row: str, shape: tuple[int, ...], ending: Ending) -> None:
+        self.lowering = lowering
+        self.node, self.row, self.shape, self.ending = node, row, shape, ending
+        self.given: Mapping[str, Any] = lowering.program.arguments[node]
+        self.named = Named(lowering.names.of, row)
+        self._weighted: WeightedLayer | None = None
+
+    def shape_of(self, value: Node) -> tuple[int, ...]:
+        """The shape of an operand, for one example."""
+        return self.lowering.run.shapes[value]
+
+    def lsb_of(self, value: Node) -> int:
+        """Where the step of an operand is."""
+        return self.lowering.program.operands[value].codes.lsb
+
+    def constant(self, value: Node | Parameter) -> Constant:
+        """Give a weight or a bias."""
+        program = self.lowering.program
+        row = program.constants[operations.trail_of(value)[-1]] if isinstance(value, Node) else value.row
+        fmt, operand = program.formats[row], program.operand(value)
+        assert fmt is not None
+        assert operand is not None
+        return Constant(row, fmt, operand)
+
+    def weighted(self, channels_at: int) -> WeightedLayer:
+        """Give the constants of a layer with a weight, whose channels are the output's dimension ``channels_at``."""
+        weight, bias = self.constant(self.given["weight"]), self.given.get("bias")
+        ending = replace(self.ending, shifts=weight.operand.shifts)
+        self.check_bounds(channels_at)
+        self._weighted = WeightedLayer(
+            row=self.row,
+            name_of=self.lowering.names.of,
+            input_fraction=-self.lsb_of(self.given["input"]),
+            weight=weight,
+            bias=None if bias is None else self.constant(bias),
+            ending=ending,
+        )
+        return self._weighted
+
+    def output(self, ending: Ending | None = None) -> Mapping[str, Value]:
+        """Give how a layer without weights ends."""
+        return (ending or self.ending).fields(self.named)
+
+    def bounds_at(self) -> int | None:
+        """The dimension of the output whose channels have bounds of their own, or None."""
+        tensors = [bound for bound in (self.ending.arguments or {}).values() if isinstance(bound, Tensor)]
+        at = {
+            len(self.shape) - bound.ndim + axis
+            for bound in tensors
+            for axis, size in enumerate(bound.shape)
+            if size > 1
+        }
+        if len(at) > 1:
+            raise ExportError("has bounds that differ along several dimensions")
+        return next(iter(at), None)
+
+    def check_bounds(self, channels_at: int) -> None:
+        """Refuse bounds along another dimension than that of the channels."""
+        if self.bounds_at() not in (None, channels_at % len(self.shape)):
+            raise ExportError("has bounds that differ along another dimension than the channels")
+
+    def channels(self) -> dict[str, Value]:
+        """Tell a function of single values which of them are a channel."""
+        at = self.bounds_at()
+        size = 1 if at is None else self.shape[at]
+        return {"channels": size, "inner": 1 if at is None else math.prod(self.shape[at + 1 :])}
+
+    def constants(self) -> Constants | None:
+        """Give what the header of weights says of the layer."""
+        if self._weighted is not None:
+            return self._weighted.constants(f"{self.row}: {operations.name_of(self.node)}")
+        return (
+            Constants(f"{self.row}: {operations.name_of(self.node)}", {}, tuple(self.named.arrays))
+            if self.named.arrays
+            else None
+        )
+
+
+def _conv(head: Head) -> list[FunctionCall]:
+    x = head.given["input"]
+    weight = head.constant(head.given["weight"])
+    inputs, outputs = (_two_dimensional(shape, weight.codes.ndim) for shape in (head.shape_of(x), head.shape))
+    kernel = pair(weight.codes.shape[2:])
+    dilation = pair(head.given["dilation"], 1)
+    name, storage = head.lowering.source(x)
+    layer = head.weighted(-(weight.codes.ndim - 1))
+    fields: dict[str, Value] = {
+        "batch": inputs[0],
+        "in_channels": inputs[1],
+        "in_height": inputs[2],
+        "in_width": inputs[3],
+        "out_channels": outputs[1],
+        "out_height": outputs[2],
+        "out_width": outputs[3],
+        "groups": head.given["groups"],
+        **_window(kernel, pair(head.given["stride"], 1), dilation, _padding(head.given["padding"], kernel, dilation)),
+        "input_storage": storage,
+    }
+    return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
+
+
+def _batch_norm(head: Head) -> list[FunctionCall]:
+    x = head.given["input"]
+    name, storage = head.lowering.source(x)
+    batch, channels, *spatial = head.shape
+    fields: dict[str, Value] = {
+        "batch": batch,
+        "in_channels": channels,
+        "in_height": 1,
+        "in_width": math.prod(spatial),
+        "out_channels": channels,
+        "out_height": 1,
+        "out_width": math.prod(spatial),
+        "groups": channels,
+        **_window((1, 1), (1, 1), (1, 1), (0, 0)),
+        "input_storage": storage,
+    }
+    return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | head.weighted(1).fields, (name,))]
+
+
+def _linear(head: Head) -> list[FunctionCall]:
+    x = head.given["input"]
+    name, storage = head.lowering.source(x)
+    features = head.shape_of(x)[-1]
+    fields: dict[str, Value] = {
+        "batch": math.prod(head.shape[:-1]),
+        "in_features": features,
+        "out_features": head.shape[-1],
+        "input_storage": storage,
+    }
+    return [FunctionCall("qw_linear", "qw_linear_layer", fields | head.weighted(-1).fields, (name,))]
+
+
+def _avg_pool(head: Head) -> list[FunctionCall]:
+    given, dims = head.given, int(operations.name_of(head.node)[-2])
+    kernel = pair(given["kernel_size"], 1, dims)
+    stride = pair(given["stride"] or given["kernel_size"], 1, dims)
+    fields = pool_fields(head.shape_of(given["self"]), head.shape, dims, kernel, stride)
+    padding = pair(given["padding"], 0, dims)
+    fields |= {"pad_top": padding[0], "pad_left": padding[1]}
+    fields |= {"count_padding": int(given["count_include_pad"]), "divisor": given.get("divisor_override") or 0}
+    return _pooled(head, fields)
+
+
+def _adaptive_avg_pool(head: Head) -> list[FunctionCall]:
+    x, dims = head.given["self"], int(operations.name_of(head.node)[-2])
+    spans = (a // b for a, b in zip(head.shape_of(x)[-dims:], head.shape[-dims:], strict=True))
+    kernel = pair(list(spans), 1, dims)
+    return _pooled(head, pool_fields(head.shape_of(x), head.shape, dims, kernel, kernel))
+
+
+def _pooled(head: Head, fields: dict[str, Value]) -> list[FunctionCall]:
+    name, storage = head.lowering.source(head.given["self"])
+    fields |= {"input_storage": storage, "output": head.output()}
+    return [FunctionCall("qw_avg_pool2d", "qw_pool2d_layer", fields, (name,))]
+
+
+def pool_fields(
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    dims: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+) -> dict[str, Value]:
+    """Give the sizes of a pooling layer of one or two dimensions."""
+    if dims > 2:
+        raise ExportError("pools over three dimensions, which is not written in C")
+    (in_height, in_width), (out_height, out_width) = (pair(shape[-dims:]) for shape in (inputs, outputs))
+    return {
+        "channels": math.prod(inputs[:-dims]),
+        "in_height": in_height,
+        "in_width": in_width,
+        "out_height": out_height,
+        "out_width": out_width,
+        **_window(kernel, stride, (1, 1), (0, 0)),
+    }
+
+
+def _add(head: Head) -> list[FunctionCall]:
+    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[operations.name_of(head.node)]
+    lefts = {}
+    for letter, name in (("a", "self"), ("b", "other")):
+        value = head.given[name]
+        lsb = constant(value)[1] if is_number(value) else head.lsb_of(value)
+        lefts[f"{letter}_left_shift"] = lsb - head.ending.sums.lsb
+    return _pair(head, "qw_add", {**lefts, "a_sign": signs[0], "b_sign": signs[1]})
+
+
+def _mul(head: Head) -> list[FunctionCall]:
+    a, b = head.given["self"], head.given["other"]
+    if operations.name_of(head.node) == "div":
+        b = 1 / b
+    if is_number(a) or is_number(b):
+        return _map(head, a if is_number(b) else b, constant(b if is_number(b) else a)[0])
+    return _pair(head, "qw_multiply", {})
+
+
+def _pair(head: Head, function: str, more: Mapping[str, Value]) -> list[FunctionCall]:
+    fields: dict[str, Value] = {"count": math.prod(head.shape), **head.channels()}
+    reads = []
+    for letter, argument in (("a", "self"), ("b", "other")):
+        value = head.given[argument]
+        if is_number(value):
+            raw = head.named.array("constant", "int16_t", [constant(value)[0]], f"{value} as an integer")
+            name, storage, read = raw.text, Raw("QW_INT16"), views.broadcast((), head.shape)
+        else:
+            name, storage = head.lowering.source(value)
+            read = views.broadcast(head.shape_of(value), head.shape)
+        fields |= {f"{letter}_storage": storage, letter: _described(read)}
+        reads.append(name)
+    return [FunctionCall(function, "qw_pair_layer", fields | {**more, "output": head.output()}, tuple(reads))]
+
+
+def _map(head: Head, value: Node, factor: int) -> list[FunctionCall]:
+    name, storage = head.lowering.source(value)
+    fields: dict[str, Value] = {"count": math.prod(head.shape), **head.channels(), "input_storage": storage}
+    return [FunctionCall("qw_map", "qw_map_layer", fields | {"factor": factor, "output": head.output()}, (name,))]
+
+
+def _cat(head: Head) -> list[FunctionCall]:
+    shape, parts = head.shape, head.given["tensors"]
+    axis = head.given.get("dim", 0) % len(shape)
+    calls, offset = [], 0
+    for part in parts:
+        name, storage = head.lowering.source(part)
+        sizes = head.shape_of(part)
+        block = math.prod(sizes[axis:])
+        lsb = replace(head.ending.sums, lsb=head.lsb_of(part))
+        fields: dict[str, Value] = {
+            "outer": math.prod(sizes[:axis]),
+            "block": block,
+            "offset": offset,
+            "stride": math.prod(shape[axis:]),
+            "input_storage": storage,
+            "output": head.output(replace(head.ending, sums=lsb)),
+        }
+        calls.append(FunctionCall("qw_place", "qw_part_layer", fields, (name,)))
+        offset += block
+    return calls
+
+
+def _sum(head: Head) -> list[FunctionCall]:
+    x = head.given["self"]
+    name, storage = head.lowering.source(x)
+    shape = head.shape_of(x)
+    strides = views.strides_of(shape)
+    axes = {axis % len(shape) for axis in head.given.get("dim") or range(len(shape))}
+    kept, summed = (
+        views.view([shape[axis] for axis in chosen], [strides[axis] for axis in chosen])
+        for chosen in ([axis for axis in range(len(shape)) if (axis in axes) == inside] for inside in (False, True))
+    )
+    terms = math.prod(shape[axis] for axis in axes)
+    fields: dict[str, Value] = {
+        "count": math.prod(head.shape),
+        "terms": terms,
+        "input_storage": storage,
+        "kept": _described(kept),
+        "summed": _described(summed),
+        "divisor": terms if operations.name_of(head.node) == "mean" else 1,
+        "output": head.output(),
+    }
+    return [FunctionCall("qw_sum", "qw_sum_layer", fields, (name,))]
+
+
+def _described(view: views.View | None) -> Mapping[str, Value]:
+    if view is None:
+        raise ExportError(f"reads a tensor in more than {views.MAX_RANK} dimensions")
+    return view
+
+
+def _two_dimensional(shape: Sequence[int], dims: int) -> list[int]:
+    """Give batch, channels, height and width of what a convolution with a weight of ``dims`` dimensions reads."""
+    batched = list(shape) if len(shape) == dims else [1, *shape]
+    return [*batched[:2], *pair(batched[2:])]
+
+
+def pair(sizes: Any, filler: int = 1, dims: int = 2) -> tuple[int, int]:
+    """Give a size of height and width; one dimension is the width."""
+    given = [sizes] * dims if isinstance(sizes, int) else list(sizes)
+    given = given * dims if len(given) == 1 and dims > 1 else given
+    return (filler, given[0]) if len(given) == 1 else (given[0], given[1])
+
+
+def _padding(padding: Any, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    if padding == "valid":
+        return 0, 0
+    if padding == "same":
+        top, left = (step * (size - 1) // 2 for step, size in zip(dilation, kernel, strict=True))
+        return top, left
+    return pair(padding, 0)
+
+
+def _window(
+    kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: tuple[int, int]
+) -> dict[str, Value]:
+    fields: dict[str, Value] = {"kernel_height": kernel[0], "kernel_width": kernel[1]}
+    fields |= {"stride_y": stride[0], "stride_x": stride[1], "dilation_y": dilation[0], "dilation_x": dilation[1]}
+    return fields | {"pad_top": padding[0], "pad_left": padding[1]}
+
+
+HEADS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
+    "conv1d": _conv,
+    "conv2d": _conv,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "avg_pool1d": _avg_pool,
+    "avg_pool2d": _avg_pool,
+    "adaptive_avg_pool1d": _adaptive_avg_pool,
+    "adaptive_avg_pool2d": _adaptive_avg_pool,
+    "add": _add,
+    "sub": _add,
+    "rsub": _add,
+    "mul": _mul,
+    "div": _mul,
+    "neg": lambda head: _map(head, head.given["self"], -1),
+    "identity": lambda head: _map(head, head.given["self"], 1),
+    "cat": _cat,
+    "concat": _cat,
+    "concatenate": _cat,
+    "stack": _cat,
+    "sum": _sum,
+    "mean": _sum,
+}
