@@ -1,0 +1,234 @@
+"""A plan for hls4ml, which makes FPGA firmware of a network: the layers to convert, and their ``ap_fixed`` types.
+
+hls4ml has no plan of its own to read: it takes a PyTorch module and a configuration that gives each layer its types.
+:func:`hls4ml_model` makes the one, :func:`to_hls4ml` the other; both tell the same story. Only the second needs hls4ml.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.fx import Graph, GraphModule, Node
+
+from qwidgets.capturing import operations
+from qwidgets.errors import ExportError, FormatError
+from qwidgets.export.committed import committed_network, required
+from qwidgets.export.hls4ml_layers import TRANSLATIONS, Operation, Piece, Types, holding, written
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.program import Parameter, arguments
+from qwidgets.per_channel import PerChannel
+from qwidgets.plan import Plan
+from qwidgets.simulation import QuantizedNetwork
+
+BACKEND = "Vitis"
+"""The configuration is written for it; Vivado reads the same."""
+
+
+def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
+    """Give the module that hls4ml is to convert: the network with its committed weights, in layers that hls4ml knows.
+
+    hls4ml rounds the weights that it finds in a module, after it has folded batch norms by itself, and it knows neither
+    groups nor ReLU6. In this module batch norms are folded, weights and biases are what their codes stand for (adjusted
+    as the plan says), a grouped convolution has zeros for the weights that it lacks, and a clamp is made of ReLUs
+    between shifts. A product with a constant zero costs no hardware.
+
+    Parameters
+    ----------
+    plan
+        Its committed formats count; there must be no drafts.
+    model
+        The network that the plan is of, where the plan came from a file and does not know it.
+
+    Returns
+    -------
+    A module in float64, which holds every 32-bit code. It computes the network with quantized weights and biases; its
+    activations are not rounded until hls4ml gives them the types of :func:`to_hls4ml`.
+
+    Raises
+    ------
+    PlanError
+        There are drafts, or the plan does not know its network, or is of another one.
+    ExportError
+        hls4ml cannot take an operation, a format, or a tensor that stays in float; the text names it.
+
+    Examples
+    --------
+    >>> from qwidgets.calibration import calibrate
+    >>> network = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+    >>> plan = calibrate(network, [torch.randn(8, 4)], progress=False).propose(word_length=8)
+    >>> module = hls4ml_model(plan)
+    >>> [name for name, _ in module.named_children()]
+    ['_0', '_1']
+    >>> bool((module._0.weight == plan["0.weight"].quantize(network[0].weight)).all())
+    True
+    """
+    return _Translation(committed_network(plan, model)).module
+
+
+def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
+    """Give the ``hls_config`` with which hls4ml computes the same integers as :func:`qwidgets.quantize`.
+
+    Each tensor has its committed format as ``ap_fixed`` or ``ap_ufixed`` with the rounding and saturation of the plan;
+    accumulators, and what passes between layers that are one row of the plan, hold every sum exactly. It is for
+    ``io_type="io_parallel"``. As usual with hls4ml, images go in with channels first and come out with channels last.
+
+    Parameters
+    ----------
+    plan, model
+        As for :func:`hls4ml_model`, which gives the module that the configuration is of.
+
+    Returns
+    -------
+    What ``hls4ml.converters.convert_from_pytorch_model`` takes as ``hls_config``; layers have the names that hls4ml
+    gives them, which are the module paths with ``_`` for each dot. Reuse factors and strategies in it may be changed,
+    types may not.
+
+    Raises
+    ------
+    PlanError, ExportError
+        As for :func:`hls4ml_model`.
+    ExtraError
+        hls4ml is not installed.
+
+    Examples
+    --------
+    >>> from qwidgets.calibration import calibrate
+    >>> network = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+    >>> plan = calibrate(network, [torch.randn(8, 4)], progress=False).propose(word_length=8)
+    >>> plan["0"] = "ap_ufixed<8,3,AP_RND_INF,AP_SAT>"
+    >>> entry = plan.commit()
+    >>> config = to_hls4ml(plan)
+    >>> config["LayerName"]["_1"]["Precision"]["result"]
+    'ap_ufixed<8,3,AP_RND_INF,AP_SAT>'
+
+    With g++, hls4ml then simulates the firmware without any other tool::
+
+        firmware = hls4ml.converters.convert_from_pytorch_model(
+            hls4ml_model(plan), hls_config=to_hls4ml(plan), backend="Vitis", io_type="io_parallel"
+        )
+        firmware.compile()
+        values = firmware.predict(inputs)
+    """
+    hls4ml = required("hls4ml", "hls4ml")
+    tracing = required("hls4ml.utils.torch", "hls4ml")
+    translation = _Translation(committed_network(plan, model))
+    config: dict[str, Any] = hls4ml.utils.config_from_pytorch_model(
+        translation.module, translation.input_shapes, granularity="name", backend=BACKEND
+    )
+    del config["PytorchModel"]  # it is an argument of its own there
+    named = [node.name for node in tracing.CustomFXTracer().trace(translation.module).nodes if node.op != "output"]
+    for name, types in zip(named, translation.types, strict=True):
+        config["LayerName"][name]["Precision"].update(types)
+    return config
+
+
+class _Translation:
+    """A network as a module of layers that hls4ml knows, with the types of each node of it, the output apart."""
+
+    def __init__(self, network: QuantizedNetwork) -> None:
+        self._program = network.program
+        _check_formats(network)
+        self._norms = {layer.node: layer.batch_norm_node for layer in network.network.layers}
+        self._graph = Graph()
+        self._modules: dict[str, nn.Module] = {}
+        self._made: dict[Node, Node] = {}
+        self.types: list[Types] = []
+        self.input_shapes: list[tuple[int, ...]] = []
+        for node in network.network.graph.graph.nodes:
+            self._add(node)
+        self.module = GraphModule(self._modules, self._graph, class_name=network.network.name).eval()
+
+    def _add(self, node: Node) -> None:
+        if node.op == "placeholder":
+            self._add_input(node)
+        elif node.op == "output":
+            self._add_output(node)
+        elif node in self._norms.values():
+            self._made[node] = self._made[node.all_input_nodes[0]]
+        elif node in self._program.operands and node not in self._program.constants:
+            self._translate(node)
+        elif operations.is_float(node) and node.op == "call_function":
+            raise ExportError(f"hls4ml cannot take {_path(node)!r}: it fills a tensor with a constant")
+
+    def _add_input(self, node: Node) -> None:
+        if node not in self._program.operands:
+            raise ExportError(f"hls4ml cannot take the input {node.name!r}: it is no tensor of floating-point numbers")
+        # A name with "const" in it is a constant to hls4ml.
+        self._made[node] = self._graph.placeholder(node.name if "const" not in node.name else "x")
+        self.types.append({"result": self._result(node)})
+        self.input_shapes.append(tuple(int(size or 0) for size in self._program.operands[node].shape[1:]))
+
+    def _add_output(self, node: Node) -> None:
+        outputs = [self._made[source] for source in node.all_input_nodes]
+        for source, made in zip(node.all_input_nodes, outputs, strict=True):
+            if made.users or made.op == "placeholder" or outputs.count(made) > 1:
+                raise ExportError(
+                    f"hls4ml cannot take the output {_path(source)!r}: what another layer reads, or none made, is no "
+                    "output there"
+                )
+        self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
+
+    def _translate(self, node: Node) -> None:
+        constants = self._program.constants
+        given = {
+            name: Parameter(constants[value]) if isinstance(value, Node) and value in constants else value
+            for name, value in (self._program.arguments.get(node) or arguments(node)).items()
+        }
+        operation = Operation(node, self._program, given, _path(node).replace(".", "_"), self._result(node))
+        translate = TRANSLATIONS.get(operations.name_of(node))
+        if translate is None:
+            raise operation.refused("it has no layer there that gives the same integers")
+        sources = [source for source in node.all_input_nodes if source in self._made]
+        inputs = [self._made[source] for source in sources]
+        for piece in translate(operation):
+            inputs = [self._place(piece, inputs)]
+        self._made[node] = inputs[0]
+
+    def _place(self, piece: Piece, inputs: list[Node]) -> Node:
+        self.types.append(piece.types)
+        if not isinstance(piece.does, nn.Module):
+            return self._graph.call_function(piece.does, tuple(inputs))
+        name, number = piece.name if piece.name[0].isalpha() else f"_{piece.name}", 0
+        while name in self._modules:
+            number += 1
+            name = f"{piece.name}_{number}"
+        self._modules[name] = piece.does
+        return self._graph.call_module(name, tuple(inputs))
+
+    def _result(self, node: Node) -> str:
+        """Give the type of what leaves an operation: its row's, or one that holds what passes on within the row."""
+        end = self._norms.get(node) or node
+        row = self._program.rows.get(end)
+        if row is None:
+            return holding(self._program.operands[end].codes)
+        fmt = self._program.formats[row]
+        assert isinstance(fmt, FixedPoint)
+        try:
+            return written(fmt)
+        except FormatError as error:
+            raise ExportError(f"hls4ml cannot take the format of {row!r}: {error}") from None
+
+
+def _check_formats(network: QuantizedNetwork) -> None:
+    formats: Mapping[str, FixedPoint | PerChannel | None] = network.program.formats
+    for row in network.network.rows:
+        fmt = formats[row.name]
+        if fmt is None:
+            raise ExportError(
+                f"{row.name!r} stays in float, and hls4ml computes nothing exactly in float; give it a format, "
+                f"plan[{row.name!r}] = ..."
+            )
+        if isinstance(fmt, PerChannel) and row.kind == "weight":
+            raise ExportError(
+                f"{row.name!r} has another window for each channel, and hls4ml has one type for a weight; "
+                "give it one window, or propose(per_channel=False)"
+            )
+    for name, reason in network.float_islands.items():
+        raise ExportError(f"hls4ml cannot take {name!r}: {reason}")
+
+
+def _path(node: Node) -> str:
+    """Name an operation as hls4ml would name it in the user's own module: by its layer's path, or by what it does."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path, kind = stack[-1] if stack else ("", "")
+    return str(path) if path and str(kind).startswith("torch.nn.") else node.name
