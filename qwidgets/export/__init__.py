@@ -4,8 +4,21 @@ Each gives the same integers as :func:`qwidgets.quantize`, or refuses with an er
 Packages that only one target needs are imported when it is asked for.
 """
 
+from qwidgets.export.hls4ml_file import write_hls4ml
 from qwidgets.export.record import to_csv, to_json
+from qwidgets.export.to_c import to_c
+from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
 from qwidgets.export.to_onnx import OnnxExport, to_onnx
 from qwidgets.export.to_qonnx import to_qonnx
 
-__all__ = ["OnnxExport", "to_csv", "to_json", "to_onnx", "to_qonnx"]
+__all__ = [
+    "OnnxExport",
+    "hls4ml_model",
+    "to_c",
+    "to_csv",
+    "to_hls4ml",
+    "to_json",
+    "to_onnx",
+    "to_qonnx",
+    "write_hls4ml",
+]

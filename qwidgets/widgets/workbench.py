@@ -13,6 +13,7 @@ from qwidgets.plan import Plan
 from qwidgets.widgets import static_page, steps_menu
 from qwidgets.widgets.background import CalibrationRun
 from qwidgets.widgets.bit_heat_map import BitHeatMap
+from qwidgets.widgets.export_menu import ExportMenu
 from qwidgets.widgets.footer import Footer
 from qwidgets.widgets.guarded import DRAWING, drawing
 from qwidgets.widgets.header import Header
@@ -146,7 +147,18 @@ class Workbench(View):
         self._steps = StepsMenu(plan, self._log.tell)
         self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
         self._target = TargetPicker(plan, self._table.show_misfits)
-        self._views = (self._table, self._map, self._editor, self._footer, self._steps, self._target)
+        self._export = ExportMenu(plan, self._log.tell)
+        if self._validation is not None:
+            self._export.give(self._validation)
+        self._views = (
+            self._table,
+            self._map,
+            self._editor,
+            self._footer,
+            self._target,
+            self._steps,
+            self._export,
+        )
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
@@ -154,7 +166,7 @@ class Workbench(View):
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (self._target, upper, self._editor, self._footer, self._steps)
+        self._body.children = (self._target, upper, self._editor, self._footer, self._steps, self._export)
         plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
@@ -233,6 +245,8 @@ class Workbench(View):
         # What is held back is kept from the steps too: they must not be judged on what they looked at.
         again = can_be_read_again(self._data) if self._data is not None else False
         self._steps.give(self._held_back if again else None, steps_menu.READ_ONCE)
+        if again and self._validation is None:
+            self._export.give(self._data)
         self._begin_measuring(self.plan.model, self._held_back.batches)
         self._update_static_page()
 
