@@ -141,7 +141,7 @@ class BitHeatMap(PlanView):
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
         return {
-            len(self._names) - row - 0.5: _shortened(name) for row, name in enumerate(self._names) if row % every == 0
+            len(self._names) - row - 0.5: shortened(name) for row, name in enumerate(self._names) if row % every == 0
         }
 
     @guarded
@@ -181,7 +181,7 @@ def _runs(rows: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """A name that fits beside the picture; its end tells more than its beginning."""
     return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 

@@ -44,6 +44,24 @@ READ_TABLE = """() => {
 }"""
 
 
+# When the words under the editor and the heat map's picture were last drawn, and each text in the table first.
+WATCH = """() => {
+    window.seen = {};
+    addEventListener('keydown', () => { window.lastKey = performance.now(); }, true);
+    const watch = (name, element, options) => new MutationObserver(
+        () => { window.seen[name] = performance.now(); }
+    ).observe(element, options);
+    const figures = document.querySelector('.qw-editor table.qw-figures');
+    watch('editor', figures.parentElement, {childList: true, subtree: true, characterData: true});
+    watch('heat map', document.querySelector('.qw-heat image'), {attributes: true});
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        if (!(text in window.seen)) window.seen[text] = performance.now();
+        return draw.call(this, text, ...rest);
+    };
+}"""
+
+
 def wait_for_row(notebook: NotebookPage, name: str, *texts: str, without: str = "") -> None:
     """Wait until the table's row of a tensor has these texts in it."""
     notebook.page.wait_for_function(
