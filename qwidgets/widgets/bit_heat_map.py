@@ -17,7 +17,6 @@ MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
 ROW_HEIGHTS = (4, 18)
 NAME_HEIGHT = 12
-NAME_LENGTH = 24
 TICK_SPACING = 4
 
 
@@ -141,7 +140,9 @@ class BitHeatMap(PlanView):
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
         return {
-            len(self._names) - row - 0.5: shortened(name) for row, name in enumerate(self._names) if row % every == 0
+            len(self._names) - row - 0.5: style.shortened(name)
+            for row, name in enumerate(self._names)
+            if row % every == 0
         }
 
     @guarded
@@ -179,11 +180,6 @@ def _runs(rows: list[int]) -> list[tuple[int, int]]:
         else:
             runs.append((row, row))
     return runs
-
-
-def shortened(name: str) -> str:
-    """A name that fits beside the picture; its end tells more than its beginning."""
-    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 
 
 def _selected(count: int) -> str:

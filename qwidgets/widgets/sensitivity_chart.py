@@ -1,4 +1,4 @@
-"""The sensitivity chart: what each tensor's format costs the network's output, the dearest first; a bar selects its row.
+"""The sensitivity chart: what each tensor's format costs the output, the dearest first; a bar selects its row.
 
 It draws what `qwidgets.sensitivity` gave and measures nothing. bqplot takes no keys, so beside the bars stands a box
 with the same rows in the same order.
@@ -14,7 +14,6 @@ import pandas as pd
 from qwidgets.plan import Plan
 from qwidgets.widgets import style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
-from qwidgets.widgets.bit_heat_map import shortened
 from qwidgets.widgets.guarded import DRAWING, drawing, guarded
 from qwidgets.widgets.plan_view import PlanView
 
@@ -45,12 +44,6 @@ class SensitivityChart(PlanView):
         super().__init__(plan)
         if report is not None:
             self.show(report, over)
-
-    def show(self, report: pd.DataFrame, over: str = "") -> None:
-        """Draw another report."""
-        with DRAWING:
-            self._report, self._over = report, over
-            self._draw_report(None)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self.add_class("qw-sensitivity")
@@ -99,6 +92,12 @@ class SensitivityChart(PlanView):
         self._content = (controls, self._figure)
         return (self._place,)
 
+    def show(self, report: pd.DataFrame, over: str = "") -> None:
+        """Draw another report."""
+        with DRAWING:
+            self._report, self._over = report, over
+            self._draw_report(None)
+
     def _show(self, changed: frozenset[str]) -> None:
         self._show_about()
 
@@ -130,7 +129,9 @@ class SensitivityChart(PlanView):
         self._draw_bars([float(measured[name]) for name in self._shown])
         self._own = True
         try:
-            self._row.options = [(f"{name} · {style.number(float(measured[name]), 'dB')}", name) for name in self._ranked]
+            self._row.options = [
+                (f"{name} · {style.number(float(measured[name]), 'dB')}", name) for name in self._ranked
+            ]
             self._row.value = None
         finally:
             self._own = False
@@ -151,7 +152,7 @@ class SensitivityChart(PlanView):
         ticks = [low + (high - low) * part / 4 for part in range(5)]
         label_ticks(self._values, {tick: f"{tick:.3g} dB" for tick in ticks})
         # Bars count from below.
-        label_ticks(self._names, {float(count - 1 - place): shortened(n) for place, n in enumerate(self._shown)})
+        label_ticks(self._names, {float(count - 1 - place): style.shortened(n) for place, n in enumerate(self._shown)})
         with self._bars.hold_sync():
             self._bars.x = list(range(count))[::-1]
             self._bars.y = heights

@@ -18,6 +18,9 @@ UNDERFLOW = "#e69f00"
 OVERFLOW = "#d55e00"
 """Above the window: values that saturate or wrap."""
 
+NAME_LENGTH = 24
+"""Characters of a tensor's name that there is room for beside a picture."""
+
 Severity = Literal["", "notable", "severe"]
 
 BACKGROUNDS: dict[Severity, str] = {"notable": "rgba(230,159,0,0.26)", "severe": "rgba(213,94,0,0.5)"}
@@ -87,6 +90,17 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.3g} %" if share < 99.95 else f"{share:.4g} %"
 
 
+def shortened(name: str) -> str:
+    """A tensor's name that fits beside a picture; its end tells more than its beginning.
+
+    Examples
+    --------
+    >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
+    ('…locks.3.0.conv_pwl.weight', 'input')
+    """
+    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
+
+
 def escaped(text: object) -> str:
     """Text for an HTML widget: names come from users' models, and are shown, never run."""
     return html.escape(str(text), quote=True)
@@ -134,6 +148,11 @@ CSS = """
 .qw table.qw-figures td:last-child { white-space: normal; }
 .qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
 .qw table.qw-figures tr { background: none !important; }
+.qw .qw-results { gap: 2px; }
+.qw .qw-results table.qw-result td { min-width: 92px; }
+.qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }
+.qw table.qw-result tr td { vertical-align: top; white-space: normal; }
+.qw .qw-word { padding: 1px 8px; border-radius: 3px; }
 .qw .qw-severe { font-weight: 600; }
 .qw .qw-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
 .qw .bqplot { --bq-axis-tick-text-fill: var(--qw-quiet); }

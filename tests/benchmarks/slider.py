@@ -75,10 +75,11 @@ def timed(notebook: NotebookPage, motions: int) -> list[dict[str, float]]:
         notebook.page.wait_for_function("performance.now() - window.lastKey > 1000")
         window = notebook.value(f"plan[{TENSOR!r}].window")
         wait = notebook.page.evaluate(
-            "names => Object.fromEntries(names.map(name => [name, window.seen[name] - window.lastKey]))",
-            ["editor", "heat map", window],
+            """([tensor, text]) => ['editor', 'heat map', `${window.heights[tensor]} ${text}`].map(
+                name => window.seen[name] - window.lastKey)""",
+            [TENSOR, window],
         )
-        found.append({"editor": wait["editor"], "heat map": wait["heat map"], "table": wait[window], "processor": share})
+        found.append({**dict(zip(VIEWS, wait, strict=True)), "processor": share})
     return found
 
 

@@ -44,9 +44,11 @@ READ_TABLE = """() => {
 }"""
 
 
-# When the words under the editor and the heat map's picture were last drawn, and each text in the table first.
+# When the words under the editor and the heat map's picture were last drawn, and each text in the table first, by the
+# height that it stands at; where each text stands.
 WATCH = """() => {
     window.seen = {};
+    window.heights = {};
     addEventListener('keydown', () => { window.lastKey = performance.now(); }, true);
     const watch = (name, element, options) => new MutationObserver(
         () => { window.seen[name] = performance.now(); }
@@ -56,7 +58,9 @@ WATCH = """() => {
     watch('heat map', document.querySelector('.qw-heat image'), {attributes: true});
     const draw = CanvasRenderingContext2D.prototype.fillText;
     CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
-        if (!(text in window.seen)) window.seen[text] = performance.now();
+        const place = `${Math.round(rest[1])} ${text}`;
+        window.heights[text] = Math.round(rest[1]);
+        if (!(place in window.seen)) window.seen[place] = performance.now();
         return draw.call(this, text, ...rest);
     };
 }"""
