@@ -5,7 +5,9 @@ each layer takes, and :func:`health` says in a word how the network is. They cha
 """
 
 from qwidgets.validating.comparison import validate
+from qwidgets.validating.cost import cost
+from qwidgets.validating.health import Health, health
 from qwidgets.validating.metrics import Metric
 from qwidgets.validating.sensitivity import sensitivity
 
-__all__ = ["Metric", "sensitivity", "validate"]
+__all__ = ["Health", "Metric", "cost", "health", "sensitivity", "validate"]

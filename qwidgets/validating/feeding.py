@@ -1,5 +1,6 @@
 """Batches as a network is fed with them to be judged: its arguments, checked, and the targets beside them."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,24 +42,30 @@ def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.d
     DataError
         There is none, or one cannot be read or fed: its number is named.
     """
-    batches, index = batches_of(data), 0
-    while True:
+    index = -1
+    for index, batch in enumerate(read(data)):
         try:
-            batch = next(batches)
-        except StopIteration:
-            break
-        except Exception as error:
-            raise DataError(f"batch {index} cannot be read: {error}") from error
-        try:
-            batch = moved(batch, device)
-            args, kwargs = call_of(model, batch)
+            placed = moved(batch, device)
+            args, kwargs = call_of(model, placed)
             leaves = network.inputs.flatten(args, kwargs)
         except Exception as error:
             raise not_fed(network, index, error) from error
-        yield Fed(args, kwargs, leaves, _targets(batch, (args, kwargs)))
-        index += 1
-    if not index:
+        yield Fed(args, kwargs, leaves, _targets(placed, (args, kwargs)))
+    if index < 0:
         raise DataError("there is no batch to validate with; is the loader used up?")
+
+
+def read(data: Iterable[Any]) -> Iterator[Any]:
+    """Give the batches, and name the one that cannot be read."""
+    batches = batches_of(data)
+    for index in itertools.count():
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise DataError(f"batch {index} cannot be read: {error}") from error
+        yield batch
 
 
 def not_fed(network: Network, index: int, error: Exception) -> DataError:

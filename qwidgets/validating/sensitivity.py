@@ -1,7 +1,6 @@
 """What the format of each row does to the network's output: each row quantized alone, and each left out alone."""
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,15 +8,10 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from qwidgets.integers.rerunning import Rerun
-from qwidgets.network import unwrapped
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress, Stopped
-from qwidgets.simulation import device_of, recapture
-from qwidgets.validating.feeding import fed
 from qwidgets.validating.metrics import Metric
-from qwidgets.validating.outcome import Outcome
+from qwidgets.validating.one_at_a_time import OneAtATime
 
 
 def sensitivity(
@@ -90,32 +84,20 @@ def sensitivity(
     """
     asked = plan.names if names is None else [names] if isinstance(names, str) else names
     chosen = {plan.row(name).name for name in asked}
-    network = recapture(model, plan)
-    # Each row in float, but scaled: without the corrections of biases.
-    bare = dataclasses.replace(plan.adjustments, shifts={}).parameters(network.parameters)
-    network = plan.adjustments.applied(network)
-    batches = list(fed(network, unwrapped(model), data, device_of(model)))
-    leaves = [batch.leaves for batch in batches]
-    outcome = Outcome(metric, network, batches)
-    in_float: dict[str, Format] = dict.fromkeys(plan.committed)
-    alone = Rerun(dataclasses.replace(network, parameters=bare), plan.adjustments, in_float, leaves, device_of(model))
-    without = Rerun(network, plan.adjustments, plan.committed, leaves, device_of(model))
+    study = OneAtATime(model, plan, data, metric)
     rows = [row for row in plan.rows if row.name in chosen]
     measured: dict[str, dict[str, float]] = {row.name: {} for row in rows}
     whole: dict[str, float] = {}
     bar = Progress(progress, stop)
     with contextlib.suppress(Stopped), bar.over(1 + len(rows), "sensitivity"):
-        whole = outcome.of(without.outputs(without.program))
+        whole = study.whole()
         bar.step()
-        for row in sorted(rows, key=lambda row: without.start_of(row.name)):
-            fmt = plan.committed[row.name]
-            if fmt is not None:
-                pairs = (("alone", alone.changed(row.name, fmt)), ("without", without.changed(row.name, None)))
-                for word, outputs in pairs:
-                    figures = outcome.of(outputs)
-                    measured[row.name].update({f"{word}_{name}": number for name, number in figures.items()})
+        for name in study.sorted(measured):
+            if plan.committed[name] is not None:
+                for word, figures in (("alone", study.alone(name)), ("without", study.without(name))):
+                    measured[name].update({f"{word}_{figure}": number for figure, number in figures.items()})
             bar.step()
-    columns = [f"{word}_{name}" for name in outcome.names for word in ("alone", "without")]
+    columns = [f"{word}_{name}" for name in study.names for word in ("alone", "without")]
     table = pd.DataFrame(
         [
             [row.name, row.kind, str(plan.committed[row.name] or "float")]
