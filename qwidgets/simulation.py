@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from qwidgets.capturing import operations
 from qwidgets.capturing.fusion import Group, fold, scale_and_shift
 from qwidgets.errors import PlanError
-from qwidgets.integers.accumulation import Codes
 from qwidgets.integers.program import Observer, Parameter, Program, call
 from qwidgets.network import Network, capture, unwrapped
 from qwidgets.plan import Plan
@@ -68,8 +67,7 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
     """
     if plan.calibration is None or plan.calibration.inputs is None:
         raise PlanError("this plan does not know what its network is fed; Plan.load(path, calibration) tells it")
-    tensors = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-    args, kwargs = plan.calibration.inputs.example(tensors[0].device if tensors else "cpu")
+    args, kwargs = plan.calibration.inputs.example(device_of(model))
     network = capture(model, args, kwargs)
     planned, found = (
         {row.name: (row.kind, row.operation, row.shape) for row in rows} for rows in (plan.rows, network.rows)
@@ -81,6 +79,12 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
             f"the plan is of another network than this {network.name}, they differ in {listed}; calibrate this one"
         )
     return network
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Give the device on which a model's parameters and buffers lie; the CPU where it has none."""
+    tensors = itertools.chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else iter(())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 class QuantizedNetwork(nn.Module):
@@ -178,19 +182,13 @@ class QuantizedNetwork(nn.Module):
     def values(self, parameter: Parameter) -> Tensor:
         """Give the values of a weight or bias row, where the network is."""
         if parameter not in self._on_device:
-            row, fmt = parameter.row, self.program.formats[parameter.row]
-            if fmt is None:
-                self._on_device[parameter] = self.network.parameters[row].to(self.device)
-            else:
-                carried = fmt.from_integer(self.codes[row]).to(Codes.of(fmt).carrier)
-                self._on_device[parameter] = carried.to(self.device)
+            self._on_device[parameter] = self.program.value(parameter.row).to(self.device)
         return self._on_device[parameter]
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        tensors = itertools.chain(self.parameters(), self.buffers())
-        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+        return device_of(self)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._on_device.clear()

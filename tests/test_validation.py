@@ -100,6 +100,51 @@ def test_bytes_are_four_a_value_before_and_the_word_length_after() -> None:
     assert report.loc[["input", "0"], "float_bytes"].isna().all()
 
 
+class Islands(nn.Module):
+    """A layer, a function without an integer form, and a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.second(torch.sigmoid(self.first(x)) + torch.erf(x))
+        return y
+
+
+def test_the_table_says_why_a_row_is_computed_in_float() -> None:
+    torch.manual_seed(0)
+    model, x = Islands(), torch.randn(20, 4)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(per_channel=True)
+    reasons = validate(model, plan, [x])["float_because"]
+    assert reasons[reasons != ""].to_dict() == {
+        "first": "sigmoid has no integer form",
+        "erf": "erf has no integer form",
+    }
+    plan.draft({"second.weight": None, "add": None})
+    plan.commit()
+    reasons = validate(model, plan, [x])["float_because"]
+    assert reasons["second"] == "linear reads add and second.weight and second.bias in float"
+    assert reasons["second.bias"] == "its layer computes in float, so there is no accumulator whose step it could have"
+    assert reasons["second.weight"] == reasons["add"] == ""  # the plan wants it so: that is their format
+
+
+def test_the_table_counts_sums_that_overflow_their_accumulators() -> None:
+    layer, x = nn.Linear(64, 2), torch.rand(10, 64)
+    model = nn.Sequential(layer, nn.ReLU(), nn.Linear(2, 3))
+    nn.init.ones_(layer.weight)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose()
+    plan.draft({"input": FixedPoint.from_window(-1, -17, signed=False), "0.weight": FixedPoint.from_window(0, -15)})
+    plan.commit()
+    counted = validate(model, plan, [x])["accumulator_overflows"]
+    sums = layer(x)
+    register = 2.0 ** (31 - 17 - 15)
+    assert counted["0"] == int((sums.abs() >= register).sum()) > 0
+    assert counted["2"] == 0
+    assert counted["Sequential"] == counted["0"]
+    assert counted[["input", "0.weight", "0.bias"]].isna().all()
+
+
 def test_without_labels_agreement_is_measured() -> None:
     model, plan, x = small()
     report = validate(model, plan, x.split(5))

@@ -24,7 +24,7 @@ from qwidgets.integers.accumulation import FLOAT64_HOLDS, Accumulator, Codes
 from qwidgets.integers.rules import RULES, Call, Exact, Operand
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
-from qwidgets.planning.adjustments import NONE, Adjustments
+from qwidgets.planning.adjustments import NONE
 from qwidgets.planning.plan_state import Format
 
 Observer = Callable[[str, Tensor], object]
@@ -61,6 +61,14 @@ class State(Protocol):
         ...
 
 
+class Coding(Protocol):
+    """What gives the integer codes of weights and biases: the adjustments of a plan."""
+
+    def codes(self, row: str, fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
+        """Give the codes of a row under a format."""
+        ...
+
+
 class Program:
     """The steps of a network under some formats.
 
@@ -91,7 +99,7 @@ class Program:
         network: Network,
         formats: Mapping[str, Format],
         accumulator_bits: int,
-        adjustments: Adjustments = NONE,
+        adjustments: Coding = NONE,
     ) -> None:
         self.accumulators: dict[str, Accumulator] = {}
         self.float_islands: dict[str, str] = {}
@@ -108,7 +116,7 @@ class Program:
         self._parameters = network.parameters
         self._bits = accumulator_bits
         self.rows = {node: row for row, node in network.nodes.items()}
-        self.constants = _constant_rows(network)
+        self.constants = constant_rows(network)
         self._folded = {layer.batch_norm_node for layer in network.layers}
         self._layers = {layer.node: layer for layer in network.layers}
         self.arguments: dict[Node, Mapping[str, Any]] = {}
@@ -127,6 +135,13 @@ class Program:
         """
         simulator = _Simulator(self._graph, self.steps, state, self.rows if observe else {}, observe)
         return self._graph.graph.process_outputs(simulator.run(*leaves, enable_io_processing=False))
+
+    def value(self, row: str) -> Tensor:
+        """Give a weight or bias: codes times their step, or in float where the row is kept so."""
+        fmt = self.formats[row]
+        if fmt is None:
+            return self._parameters[row]
+        return fmt.from_integer(self.codes[row]).to(Codes.of(fmt).carrier)
 
     # Which step, and what is known of what it gives
 
@@ -323,7 +338,7 @@ def _quantized(values: Tensor, fmt: FixedPoint, codes: Codes) -> Tensor:
     return fmt.quantize(values.to(torch.promote_types(values.dtype, codes.carrier))).to(codes.carrier)
 
 
-def _constant_rows(network: Network) -> dict[Node, str]:
+def constant_rows(network: Network) -> dict[Node, str]:
     """Tell the row of each node that holds a constant; one tensor may be read by several nodes."""
     rows = {node: row for row, node in network.parameter_nodes.items()}
     of_target = {node.target: row for node, row in rows.items() if node.op == "get_attr"}

@@ -18,7 +18,6 @@ MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
 ROW_HEIGHTS = (4, 18)
 NAME_HEIGHT = 12
-NAME_LENGTH = 24
 TICK_SPACING = 4
 
 
@@ -140,7 +139,9 @@ class BitHeatMap(PlanView):
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
         return {
-            len(self._names) - row - 0.5: _shortened(name) for row, name in enumerate(self._names) if row % every == 0
+            len(self._names) - row - 0.5: style.shortened(name)
+            for row, name in enumerate(self._names)
+            if row % every == 0
         }
 
     @guarded
@@ -167,11 +168,6 @@ class BitHeatMap(PlanView):
 
 def _packed(png: bytes) -> ipywidgets.Image:
     return ipywidgets.Image(value=png, format="png")
-
-
-def _shortened(name: str) -> str:
-    """A name that fits beside the picture; its end tells more than its beginning."""
-    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 
 
 def _selected(count: int) -> str:

@@ -70,7 +70,7 @@ class LayerTable(PlanView):
 
     def _pace(self, draw: Callable[[], None]) -> Debounce:
         # The browser takes longer to draw a whole table than a slider takes to move on; so the table waits for a pause.
-        return Debounce(draw, seconds=0.06, at_most=0.5)
+        return Debounce(draw, seconds=0.06, at_most=2.0)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._measured: dict[str, float] = {}

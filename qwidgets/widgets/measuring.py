@@ -6,17 +6,20 @@ told. It draws nothing, and changes neither the plan nor the model.
 
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pandas as pd
 from torch import nn
 
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
+from qwidgets.validation import Health, health, sensitivity
 from qwidgets.widgets.background import twin_of
 from qwidgets.widgets.lane import Job, Lane, Pace
 from qwidgets.widgets.measured import Evaluate, Measured, as_committed, as_if_committed, evaluated, measure
-from qwidgets.widgets.samples import can_be_read_again, first, total_of
+from qwidgets.widgets.samples import Count, can_be_read_again, first, size_of, total_of
 from qwidgets.widgets.throttle import Debounce
 
 FEW = 128
@@ -24,6 +27,29 @@ FEW = 128
 
 PAUSE = 0.25
 """Seconds without another change after which a draft is measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What the short check of a proposal said.
+
+    Attributes
+    ----------
+    health
+        What it found.
+    over
+        What it was made on, in words.
+    """
+
+    health: Health
+    over: str
+    state: Plan
+
+    def holds_for(self, plan: Plan) -> bool:
+        """Whether a plan, its drafts counted, still has the formats that were checked."""
+        same = all(plan[name] == self.state.committed[name] for name in plan)
+        return same and plan.adjustments is self.state.adjustments
+
 
 DRAFTING = ("draft", "revert")
 
@@ -96,6 +122,10 @@ class Measuring:
         What is known.
     unit
         What a sample is called.
+    checked
+        What the last check said.
+    sensitivity
+        What each tensor costs, and what that was measured on.
     """
 
     def __init__(
@@ -110,9 +140,12 @@ class Measuring:
         self.material = material
         self._plan = plan
         self._on_measured, self._on_pace = on_measured, on_pace
+        self._reading = threading.Lock()
         self._few: list[Any] | None = None
         self._total: int | None = None if material.validation is None else total_of(material.validation)
         self.unit = _unit(plan)
+        self.checked: Checked | None = None
+        self.sensitivity: tuple[pd.DataFrame, str] | None = None
         self._model = material.model
         # The user's function may do what it likes with its model, and the notebook has that one in its hands.
         self._evaluated_model = None if material.model is None or material.evaluate is None else twin_of(material.model)
@@ -140,6 +173,15 @@ class Measuring:
         self._long.ask("validating", self._validate)
         self._evaluate_missing()
 
+    def check(self) -> None:
+        """Check in a word what is drafted, on data that was held back where there is any."""
+        if not self.material.lack:
+            self._quick.ask("checking", self._check)
+
+    def sense(self) -> None:
+        """Measure what each tensor's format, drafts counted, costs the output, on the first samples."""
+        self._long.ask("sensitivity", self._sense)
+
     def stop(self) -> None:
         """End what runs; what it has measured so far stays."""
         for lane in (self._quick, self._long, self._user):
@@ -161,14 +203,20 @@ class Measuring:
         self._quick.ask("measuring", self._look)
         self._evaluate_draft()
 
+    def _first(self) -> list[Any]:
+        """Read the first samples once; a loader may shuffle, and each look shall be at the same."""
+        assert self.material.validation is not None
+        with self._reading:
+            if self._few is None:
+                self._few = first(self.material.validation, FEW)
+            return self._few
+
     def _look(self, job: Job) -> None:
         assert self._model is not None
-        assert self.material.validation is not None
-        if self._few is None:
-            self._few = first(self.material.validation, FEW)
+        few = self._first()
         for state in (as_if_committed(self._plan), as_committed(self._plan)):
             if self.measured.few(state, drafted=False) is None:
-                result = measure(self._model, state, self._few, self._total, self.unit, job)
+                result = measure(self._model, state, few, self._total, self.unit, job)
                 job.go_on()
                 self.measured.add(state, result, few=True)
                 self._on_measured()
@@ -185,6 +233,36 @@ class Measuring:
             self.measured.add(state, result, few=False)
             self._on_measured()
             job.go_on()
+
+    def _check(self, job: Job) -> None:
+        assert self._model is not None
+        data = list(self.material.held_back) or self._first()
+        state = as_if_committed(self._plan)
+        found = health(self._model, state, data)
+        job.go_on()
+        size = size_of(data[-1]) if data else 0
+        over = f"{size:,} {'held-back ' if self.material.held_back else ''}{self.unit}"
+        self.checked = Checked(found, over, state)
+        self._on_measured()
+
+    def _sense(self, job: Job) -> None:
+        assert self._model is not None
+        few = self._first()
+        measured = 0
+
+        def stop() -> bool:
+            nonlocal measured
+            measured += 1
+            job.advance(measured, 1 + len(self._plan), "tensors")
+            return job.stopped
+
+        report = sensitivity(self._model, as_if_committed(self._plan), few, progress=False, stop=stop)
+        if report["alone_sqnr_db"].isna().all():
+            job.go_on()
+        ended = f"stopped after {measured} of {1 + len(self._plan)} tensors, " if job.stopped else ""
+        over = Count(sum(map(size_of, few)), self._total, self.unit)
+        self.sensitivity = report, f"{ended}measured on {over}"
+        self._on_measured()
 
     def _evaluate_commit(self) -> None:
         if self.material.evaluate is None:

@@ -13,11 +13,13 @@ from qwidgets.plan import Plan
 from qwidgets.widgets.guarded import drawing, guarded
 from qwidgets.widgets.lane import Pace
 from qwidgets.widgets.measured import SHARES, Measured, Result
-from qwidgets.widgets.style import escaped, number
+from qwidgets.widgets.measuring import Checked
+from qwidgets.widgets.style import BACKGROUNDS, escaped, number, shortened
 from qwidgets.widgets.throttle import Throttle
 from qwidgets.widgets.view import View
 
 SECONDS_BETWEEN_PACES = 0.2
+MOST_COSTLY = 4
 WORTH_A_BAR = 0.5
 """Seconds that a job takes before it is worth telling how far it is."""
 
@@ -29,6 +31,8 @@ class ResultStrip(View):
     ----------
     on_validate, on_sensitivity, on_stop
         Called when the person asks for that.
+    on_select
+        Called with the name of a tensor that the person wants to see.
     lack
         What is missing to measure anything; "" if nothing is.
     """
@@ -38,6 +42,7 @@ class ResultStrip(View):
         on_validate: Callable[[], None],
         on_sensitivity: Callable[[], None],
         on_stop: Callable[[], None],
+        on_select: Callable[[str], None],
         lack: str,
     ) -> None:
         super().__init__()
@@ -59,10 +64,20 @@ class ResultStrip(View):
         self._pace: Pace | None = None
         self._tell_pace = Throttle(self._show_pace, SECONDS_BETWEEN_PACES)
         self._figures = ipywidgets.HTML()
+        self._on_select = on_select
+        self._verdict = ipywidgets.HTML()
+        self._costly = ipywidgets.HBox()
+        self._costly.layout.flex_flow = "row wrap"
+        self._told: Checked | None = None
         buttons = ipywidgets.HBox([self._validate, self._sensitivity, self._stop, self._bar, self._words])
         buttons.add_class("qw-bar")
         self.add_class("qw-results")
-        self.fill(buttons, self._figures)
+        check = ipywidgets.VBox([self._verdict, self._costly])
+        found = ipywidgets.HBox([self._figures, check])
+        found.layout.flex_flow = "row wrap"
+        for part, basis in ((self._figures, "520px"), (check, "300px")):
+            part.layout.flex, part.layout.min_width = f"1 1 {basis}", "0"
+        self.fill(buttons, found)
         if lack:
             self._figures.value = f"<span class='qw-quiet'>{escaped(lack)}.</span>"
 
@@ -70,6 +85,19 @@ class ResultStrip(View):
         """Show what is known of a plan as it stands; ``evaluate`` is the name of the user's function, or ""."""
         if not self._lack:
             self._figures.value = figures(states(plan, measured), evaluate)
+
+    def show_check(self, checked: Checked | None, plan: Plan) -> None:
+        """Show what the short check of the last proposal said, and the tensors that cost most, to be clicked."""
+        if checked is None:
+            return
+        self._verdict.value = verdict(checked, holds=checked.holds_for(plan))
+        if checked is self._told:
+            return
+        self._told = checked
+        for old in self._costly.children:
+            old.close()
+        costly = [(str(name), float(gain)) for name, gain in checked.health.rows.head(MOST_COSTLY).items()]
+        self._costly.children = [self._row_button(name, gain) for name, gain in costly]
 
     def show_pace(self, pace: Pace | None) -> None:
         """Show how far the job at hand is; None when there is none."""
@@ -101,6 +129,19 @@ class ResultStrip(View):
     def _clicked(self, button: ipywidgets.Button) -> None:
         self._on[button.description]()
 
+    def _row_button(self, name: str, gain: float) -> ipywidgets.Button:
+        button = ipywidgets.Button(
+            description=f"{shortened(name)} · {gain:.1f} dB",
+            tooltip=f"Select {name}: in float it would better the output by {gain:.1f} dB",
+            layout=ipywidgets.Layout(width="auto"),
+        )
+        button.on_click(lambda _: self._selected(name))
+        return button
+
+    @guarded
+    def _selected(self, name: str) -> None:
+        self._on_select(name)
+
     def _button(self, description: str, icon: str, tooltip: str) -> ipywidgets.Button:
         width = "112px" if len(description) > 8 else "94px"
         button = ipywidgets.Button(
@@ -108,6 +149,20 @@ class ResultStrip(View):
         )
         button.on_click(self._clicked)
         return button
+
+
+def verdict(checked: Checked, *, holds: bool) -> str:
+    """The word of the check, what it stands on, and whether it still holds, as HTML."""
+    health = checked.health
+    colour = {"fine": "none", "look": BACKGROUNDS["notable"], "broken": BACKGROUNDS["severe"]}[health.word]
+    since = "" if holds else " · <b>formats have changed since</b>"
+    costly = "<br><span class='qw-quiet'>these cost most, click to select:</span>" if len(health.rows) else ""
+    return (
+        f"<div role='status' aria-live='polite'>short check <span class='qw-word' style='background:"
+        f"{colour}'><b>{health.word}</b></span> "
+        f"output SQNR {number(health.sqnr_db, 'dB')} <span class='qw-quiet'>on {escaped(checked.over)}{since}</span>"
+        f"{costly}</div>"
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 import traitlets
 from torch import nn
 
@@ -25,6 +26,7 @@ from qwidgets.widgets.measuring import Material, Measuring
 from qwidgets.widgets.plan_view import known_names
 from qwidgets.widgets.result_strip import ResultStrip
 from qwidgets.widgets.samples import HeldBack, can_be_read_again
+from qwidgets.widgets.sensitivity_chart import SensitivityChart
 from qwidgets.widgets.steps_menu import StepsMenu
 from qwidgets.widgets.target_picker import TargetPicker
 from qwidgets.widgets.throttle import Throttle
@@ -102,7 +104,8 @@ class Workbench(View):
         self._header = Header(self._on_stop, self._on_propose)
         self._log = LogPanel()
         self._history = ipywidgets.HTML()
-        self._results = ipywidgets.VBox()
+        self._results, self._chart_place = ipywidgets.VBox(), ipywidgets.VBox()
+        self._sensitivity: tuple[pd.DataFrame, str] | None = None
         self._body = ipywidgets.VBox([_quiet("The tensors appear as soon as the network has been captured.")])
         self._more = ipywidgets.Accordion([self._history, self._log], titles=("history", "log"), selected_index=None)
         self._header.observe(self._on_problem, "problem")
@@ -166,7 +169,15 @@ class Workbench(View):
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (self._target, upper, self._editor, self._footer, self._steps, self._export)
+        self._body.children = (
+            self._target,
+            upper,
+            self._editor,
+            self._chart_place,
+            self._footer,
+            self._steps,
+            self._export,
+        )
         plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
@@ -187,7 +198,8 @@ class Workbench(View):
         assert self.plan is not None
         material = Material.of(model, self._validation, self._data, held_back, self._evaluate)
         self._measuring = Measuring(self.plan, material, self._on_measured, self._on_pace, self._on_measuring_error)
-        self._strip = ResultStrip(self._measuring.validate, lambda: None, self._measuring.stop, material.lack)
+        measuring = self._measuring
+        self._strip = ResultStrip(measuring.validate, measuring.sense, measuring.stop, self._select, material.lack)
         self._strip.observe(self._on_problem, "problem")
         self._results.children = (self._strip,)
         self._measuring.follow("open")
@@ -207,6 +219,11 @@ class Workbench(View):
         self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
         for name, reason in left_out.items():
             self._log.tell(f"{name} was left out: {reason}")
+        if self._measuring is not None:
+            self._measuring.check()
+
+    def _select(self, name: str) -> None:
+        self.selection = (name,)
 
     # What happens in the background
 
@@ -248,6 +265,8 @@ class Workbench(View):
         if again and self._validation is None:
             self._export.give(self._data)
         self._begin_measuring(self.plan.model, self._held_back.batches)
+        assert self._measuring is not None
+        self._measuring.check()
         self._update_static_page()
 
     @drawing
@@ -259,6 +278,21 @@ class Workbench(View):
         self._strip.show(self.plan, measured, getattr(self._evaluate, "__name__", "evaluate") if self._evaluate else "")
         result = measured.best(self.plan, drafted=True)
         self._table.show_measured(result.rows if result else {})
+        self._strip.show_check(self._measuring.checked, self.plan)
+        if self._measuring.sensitivity is not self._sensitivity:
+            self._show_sensitivity()
+
+    def _show_sensitivity(self) -> None:
+        assert self.plan is not None
+        assert self._measuring is not None
+        assert self._measuring.sensitivity is not None
+        self._sensitivity = self._measuring.sensitivity
+        if not self._chart_place.children:  # a figure that is first shown hidden would stay blank
+            self._chart = SensitivityChart(self.plan)
+            self._chart.observe(self._on_problem, "problem")
+            traitlets.link((self, "selection"), (self._chart, "selection"))
+            self._chart_place.children = (self._chart,)
+        self._chart.show(*self._sensitivity)
 
     @drawing
     def _on_pace(self, pace: Pace | None) -> None:

@@ -44,6 +44,28 @@ READ_TABLE = """() => {
 }"""
 
 
+# When the words under the editor and the heat map's picture were last drawn, and each text in the table first, by the
+# height that it stands at; where each text stands.
+WATCH = """() => {
+    window.seen = {};
+    window.heights = {};
+    addEventListener('keydown', () => { window.lastKey = performance.now(); }, true);
+    const watch = (name, element, options) => new MutationObserver(
+        () => { window.seen[name] = performance.now(); }
+    ).observe(element, options);
+    const figures = document.querySelector('.qw-editor table.qw-figures');
+    watch('editor', figures.parentElement, {childList: true, subtree: true, characterData: true});
+    watch('heat map', document.querySelector('.qw-heat image'), {attributes: true});
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        const place = `${Math.round(rest[1])} ${text}`;
+        window.heights[text] = Math.round(rest[1]);
+        if (!(place in window.seen)) window.seen[place] = performance.now();
+        return draw.call(this, text, ...rest);
+    };
+}"""
+
+
 def wait_for_row(notebook: NotebookPage, name: str, *texts: str, without: str = "") -> None:
     """Wait until the table's row of a tensor has these texts in it."""
     notebook.page.wait_for_function(

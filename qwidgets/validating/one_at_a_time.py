@@ -1,0 +1,63 @@
+"""A network under its plan with the format of one row changed at a time: what sensitivity and the short check ask."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from qwidgets.integers.rerunning import Rerun
+from qwidgets.network import unwrapped
+from qwidgets.plan import Plan
+from qwidgets.planning.plan_state import Format
+from qwidgets.simulation import device_of, recapture
+from qwidgets.validating.feeding import fed
+from qwidgets.validating.metrics import Metric
+from qwidgets.validating.outcome import Outcome
+
+
+class OneAtATime:
+    """Figures of a network's outputs over some data: its SQNR, and the numbers of a metric.
+
+    Parameters
+    ----------
+    model, plan, data, metric
+        As for `qwidgets.validation.sensitivity`, with its errors.
+
+    Attributes
+    ----------
+    names
+        Of the figures.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric | None) -> None:
+        network, device = recapture(model, plan), device_of(model)
+        # Scaled as the plan says, but without the corrections of biases.
+        bare = dataclasses.replace(plan.adjustments, shifts={}).parameters(network.parameters)
+        network = plan.adjustments.applied(network)
+        batches = list(fed(network, unwrapped(model), data, device))
+        leaves = [batch.leaves for batch in batches]
+        self._formats = plan.committed
+        self._outcome = Outcome(metric, network, batches)
+        self.names = self._outcome.names
+        in_float: dict[str, Format] = dict.fromkeys(plan.committed)
+        uncorrected = dataclasses.replace(network, parameters=bare)
+        self._in_float = Rerun(uncorrected, plan.adjustments, in_float, leaves, device)
+        self._quantized = Rerun(network, plan.adjustments, plan.committed, leaves, device)
+
+    def sorted(self, rows: Iterable[str]) -> list[str]:
+        """Give rows in the order in which the least is computed again."""
+        return sorted(rows, key=self._quantized.start_of)
+
+    def whole(self) -> dict[str, float]:
+        """Give the figures with all rows quantized."""
+        self._quantized.advance(0)
+        return self._outcome.of(self._quantized.outputs(self._quantized.program))
+
+    def alone(self, row: str) -> dict[str, float]:
+        """Give the figures with one row quantized and all others in float."""
+        return self._outcome.of(self._in_float.changed(row, self._formats[row]))
+
+    def without(self, row: str) -> dict[str, float]:
+        """Give the figures with one row in float and all others quantized."""
+        return self._outcome.of(self._quantized.changed(row, None))

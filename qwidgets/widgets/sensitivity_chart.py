@@ -1,0 +1,192 @@
+"""The sensitivity chart: what each tensor's format costs the output, the dearest first; a bar selects its row.
+
+It draws what `qwidgets.sensitivity` gave and measures nothing. bqplot takes no keys, so beside the bars stands a box
+with the same rows in the same order.
+"""
+
+import math
+from typing import Any
+
+import bqplot
+import ipywidgets
+import pandas as pd
+
+from qwidgets.plan import Plan
+from qwidgets.widgets import style
+from qwidgets.widgets.axes import label_ticks, labelled_axis
+from qwidgets.widgets.guarded import DRAWING, drawing, guarded
+from qwidgets.widgets.plan_view import PlanView
+
+MOST_BARS = 24
+ROW_HEIGHT = 17
+MARGIN = {"top": 4, "bottom": 24, "left": 160, "right": 52}
+GAIN = "dB gained if left in float"
+ALONE = "output SQNR, this one alone"
+NOTABLE_GAIN, SEVERE_GAIN = 1.0, 3.0
+"""dB of the output's SQNR that one tensor may cost. At 3 dB it makes as much error as all the others together."""
+COLOURS = {"": style.ACCENT, "notable": style.UNDERFLOW, "severe": style.OVERFLOW}
+
+
+class SensitivityChart(PlanView):
+    """A bar for each tensor: what the output would gain if it stayed in float, or what it does to the output alone.
+
+    Parameters
+    ----------
+    plan
+        The plan that was measured.
+    report
+        What :func:`qwidgets.sensitivity` gave; more can be shown later.
+    over
+        What it was measured on, in words.
+    """
+
+    def __init__(self, plan: Plan, report: pd.DataFrame | None = None, over: str = "") -> None:
+        super().__init__(plan)
+        if report is not None:
+            self.show(report, over)
+
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self.add_class("qw-sensitivity")
+        self._report: pd.DataFrame | None = None
+        self._over = ""
+        self._shown: list[str] = []
+        self._ranked: list[str] = []
+        self._own = False
+        self._which = ipywidgets.Dropdown(options=[GAIN, ALONE], description="bars", layout={"width": "270px"})
+        self._which.style.description_width = "32px"
+        self._row = ipywidgets.Dropdown(options=[], description="tensor", layout={"width": "380px"})
+        self._row.style.description_width = "46px"
+        self._row.tooltip = "The tensors, the dearest first: arrow keys go from bar to bar"
+        self._about = ipywidgets.HTML()
+        self._about.add_class("qw-quiet")
+        self._which.observe(self._draw_report, "value")
+        self._row.observe(self._on_row, "value")
+        self._x, self._y = bqplot.LinearScale(min=0.0, max=1.0), bqplot.LinearScale(min=-0.5, max=0.5)
+        self._bars = bqplot.Bars(
+            x=[],
+            y=[],
+            scales={"x": self._y, "y": self._x},
+            orientation="horizontal",
+            padding=0.2,
+            stroke_width=0,
+            label_display=True,
+            label_display_format=".1f",
+            label_font_style={"font-size": "11px"},
+        )
+        self._bars.on_element_click(self._on_click)
+        self._values, self._names = labelled_axis(self._x, "bottom"), labelled_axis(self._y, "left")
+        self._figure = bqplot.Figure(
+            marks=[self._bars],
+            axes=[self._values, self._names],
+            fig_margin=MARGIN,
+            padding_x=0.0,
+            padding_y=0.0,
+            animation_duration=0,
+            display_toolbar=False,
+            layout=ipywidgets.Layout(width="100%", min_width="0"),
+        )
+        controls = ipywidgets.HBox([self._which, self._row, self._about])
+        controls.add_class("qw-bar")
+        self._empty = ipywidgets.HTML("<span class='qw-quiet'>Sensitivity measures what each tensor costs.</span>")
+        self._place = ipywidgets.VBox([self._empty])
+        self._content = (controls, self._figure)
+        return (self._place,)
+
+    def show(self, report: pd.DataFrame, over: str = "") -> None:
+        """Draw another report."""
+        with DRAWING:
+            self._report, self._over = report, over
+            self._draw_report(None)
+
+    def _show(self, changed: frozenset[str]) -> None:
+        self._show_about()
+
+    def _show_selection(self) -> None:
+        chosen = [name in self.selection for name in self._shown]
+        opacities = [1.0 if mine or not any(chosen) else 0.5 for mine in chosen]
+        if opacities != list(self._bars.opacities):
+            self._bars.opacities = opacities
+        self._own = True
+        try:
+            first = next((name for name in self.selection if name in self._ranked), None)
+            if self._row.value != first:
+                self._row.value = first
+        finally:
+            self._own = False
+
+    @drawing
+    def _draw_report(self, _: object) -> None:
+        if self._report is None:
+            return
+        costs = cost_of(self._report, self._which.value)
+        measured = costs.dropna().sort_values(ascending=self._which.value == ALONE, kind="stable")
+        self._ranked = [str(name) for name in measured.index]
+        self._shown = self._ranked[:MOST_BARS]
+        if not self._shown:
+            self._place.children = (self._empty,)
+            self._empty.value = "<span class='qw-quiet'>No tensor has a format, so none costs anything.</span>"
+            return
+        self._draw_bars([float(measured[name]) for name in self._shown])
+        self._own = True
+        try:
+            self._row.options = [
+                (f"{name} · {style.number(float(measured[name]), 'dB')}", name) for name in self._ranked
+            ]
+            self._row.value = None
+        finally:
+            self._own = False
+        if self._place.children != self._content:
+            self._place.children = self._content  # a figure that is first shown hidden would stay blank
+        self._show_selection()
+        self._show_about()
+
+    def _draw_bars(self, values: list[float]) -> None:
+        finite = [value for value in values if math.isfinite(value)]
+        most = max([*finite, 1.0])
+        heights = [value if math.isfinite(value) else most * math.copysign(1, value) for value in values]
+        count = len(values)
+        self._figure.layout.height = f"{count * ROW_HEIGHT + MARGIN['top'] + MARGIN['bottom']}px"
+        self._y.min, self._y.max = -0.5, count - 0.5
+        low, high = min(0.0, *heights), max(0.0, *heights)
+        self._x.min, self._x.max = low, high
+        ticks = [low + (high - low) * part / 4 for part in range(5)]
+        label_ticks(self._values, {tick: f"{tick:.3g} dB" for tick in ticks})
+        # Bars count from below.
+        label_ticks(self._names, {float(count - 1 - place): style.shortened(n) for place, n in enumerate(self._shown)})
+        with self._bars.hold_sync():
+            self._bars.x = list(range(count))[::-1]
+            self._bars.y = heights
+            self._bars.colors = [COLOURS[severity(value, self._which.value)] for value in values]
+
+    def _show_about(self) -> None:
+        if self._report is None:
+            return
+        more = f"the dearest {len(self._shown)} of {len(self._ranked)} bars" if len(self._ranked) > MOST_BARS else ""
+        formats = self._report["format"]
+        stale = any(str(self.plan[str(name)] or "float") != fmt for name, fmt in formats.items())
+        words = [self._over, more, "<b>formats have changed since</b>" if stale else ""]
+        self._about.value = " · ".join(filter(None, words))
+
+    @guarded
+    def _on_click(self, _: Any, event: dict[str, Any]) -> None:
+        self.selection = (self._shown[int(event["data"]["index"])],)
+
+    @guarded
+    def _on_row(self, event: Any) -> None:
+        if not self._own and event.new is not None:
+            self.selection = (event.new,)
+
+
+def cost_of(report: pd.DataFrame, which: str) -> "pd.Series[float]":
+    """What is drawn of a report: one number for each tensor, NaN where none was measured."""
+    if which == ALONE:
+        return report["alone_sqnr_db"].astype(float)
+    whole = float(report.attrs.get("sqnr_db", math.nan))
+    return report["without_sqnr_db"].astype(float) - whole
+
+
+def severity(value: float, which: str) -> style.Severity:
+    """How much attention a bar deserves."""
+    if which == ALONE:
+        return style.severity("sqnr_db", value)
+    return "severe" if value >= SEVERE_GAIN else "notable" if value >= NOTABLE_GAIN else ""
