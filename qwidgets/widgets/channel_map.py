@@ -138,7 +138,7 @@ class ChannelMap(PlanView):
         count = self._count_of(name)
         own = isinstance(fmt, PerChannel)
         self._about.value = f"<b>{count} channels</b> <span class='qw-quiet'>{_about(fmt)}</span>"
-        self._look.disabled = own
+        self._look.layout.display = "none" if own else None  # then they are always shown
         if fmt is None or not (own or self._look.value):
             self._drawn = None
             self.channels = ()

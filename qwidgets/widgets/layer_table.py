@@ -26,7 +26,7 @@ COLUMNS = {
     "tensor": Column(width=168),
     "kind": Column(),
     "state": Column(),
-    "window": Column(width=98),
+    "window": Column(width=112),
     "under %": _judged(".3~r", "underflow_percent"),
     "over %": _judged(".3~r", "overflow_percent"),
     "SQNR dB": _judged(".1f", "sqnr_db"),
@@ -173,7 +173,7 @@ class LayerTable(PlanView):
                     ", ".join(filter(None, (state, "no fit" if misfit else "")))
                     for state, misfit in zip(table["state"], table["misfit"], strict=True)
                 ],
-                "window": table["window"],
+                "window": table["window"].str.replace(r"\((\d+) channels?\)", r"×\1", regex=True),
                 "under %": table["underflow_percent"],
                 "over %": table["overflow_percent"],
                 "SQNR dB": table["sqnr_db"],

@@ -301,7 +301,7 @@ def test_the_table_shows_channels_and_accumulators_beside_formats(plan: Plan) ->
     assert rows[BIAS]["window"] == "accumulator"
     assert rows[BIAS]["bits"] == 32
     assert rows["2.bias"]["window"] == "2^2 … 2^-4"
-    assert rows[WEIGHT]["window"].endswith("(6 channels)")
+    assert rows[WEIGHT]["window"].endswith("×6")
 
 
 def test_a_proposal_per_channel_is_asked_for_in_the_head(calibration: Calibration) -> None:
