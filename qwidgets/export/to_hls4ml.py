@@ -53,6 +53,7 @@ def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
 
     Examples
     --------
+    >>> import torch
     >>> from qwidgets.calibration import calibrate
     >>> network = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
     >>> plan = calibrate(network, [torch.randn(8, 4)], progress=False).propose(word_length=8)
@@ -92,6 +93,7 @@ def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
 
     Examples
     --------
+    >>> import torch
     >>> from qwidgets.calibration import calibrate
     >>> network = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
     >>> plan = calibrate(network, [torch.randn(8, 4)], progress=False).propose(word_length=8)
@@ -188,10 +190,11 @@ class _Translation:
         self.types.append(piece.types)
         if not isinstance(piece.does, nn.Module):
             return self._graph.call_function(piece.does, tuple(inputs))
-        name, number = piece.name if piece.name[0].isalpha() else f"_{piece.name}", 0
+        name = base = piece.name if piece.name[0].isalpha() else f"_{piece.name}"
+        number = 0
         while name in self._modules:
             number += 1
-            name = f"{piece.name}_{number}"
+            name = f"{base}_{number}"
         self._modules[name] = piece.does
         return self._graph.call_module(name, tuple(inputs))
 

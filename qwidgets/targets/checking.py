@@ -76,14 +76,15 @@ def _of_formats(plan: "Plan", target: Target) -> Iterator[Misfit]:
 
 def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Misfit]:
     network = plan.adjustments.applied(recapture(model, plan))
+    formats = {name: plan[name] for name in plan}
     try:
-        program = Program(network, {name: plan[name] for name in plan}, 32, plan.adjustments)
+        program = Program(network, formats, 32, plan.adjustments)
     except (PlanError, FormatError) as error:
         yield Misfit(plan.network, str(error), "choose another format for what is named")
         return
     yield from wiring.of_fused_operations(target, network, program)
     yield from wiring.of_shifts(target, network, program)
-    yield from wiring.of_biases(target, network, program)
+    yield from wiring.of_biases(target, network, program, formats)
     yield from wiring.of_words(target, program)
     for name, reason in program.float_islands.items():
         if not target.floats and target.computes(plan.row(name).operation):  # else it was said before

@@ -4,7 +4,7 @@ Each function looks at one rule over all layers or operations of a :class:`qwidg
 knows the step of every sum.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from qwidgets.accumulator_format import AccumulatorFormat
 from qwidgets.capturing import operations
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Program
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
+from qwidgets.planning.plan_state import Format
 from qwidgets.targets.misfits import Misfit
 from qwidgets.targets.target import Target, storage
 
@@ -58,8 +60,11 @@ def of_shifts(target: Target, network: Network, program: Program) -> Iterator[Mi
             )
 
 
-def of_biases(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
-    """Name the biases that do not fit their storage once they are brought to the step of their layer's sums."""
+def of_biases(target: Target, network: Network, program: Program, formats: Mapping[str, Format]) -> Iterator[Misfit]:
+    """Name the biases that do not fit their storage once they are brought to the step of their layer's sums.
+
+    ``formats`` are the plan's own, which tell a bias at its accumulator from one that has the same window.
+    """
     if target.bias == "any":
         return
     for layer, steps in _summing(network, program):
@@ -70,7 +75,10 @@ def of_biases(target: Target, network: Network, program: Program) -> Iterator[Mi
         bits = target.bias_bits.get(storage(output.word_length))
         if bits is None:  # a word length that the target has not
             continue
-        aligned = (fmt.from_integer(program.codes[layer.bias_row]) / torch.exp2(steps.double())).round()
+        values = network.parameters[layer.bias_row].double().cpu()
+        if not isinstance(formats[layer.bias_row], AccumulatorFormat):
+            values = fmt.from_integer(program.codes[layer.bias_row])
+        aligned = (values / torch.exp2(steps.double())).round()
         largest = float(torch.maximum(aligned, -1 - aligned).max())
         if largest >= 2.0 ** (bits - 1):
             needed = int(largest).bit_length() + 1

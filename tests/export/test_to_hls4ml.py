@@ -146,6 +146,22 @@ def test_sequences_give_the_same_codes_too(tmp_path: Path) -> None:
     assert_same(randomized(plan_of(Sequence().eval(), inputs), 2), inputs, tmp_path)
 
 
+def test_sums_that_do_not_fit_32_bits_wrap_around_alike(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model, inputs = nn.Sequential(nn.Linear(64, 3)), 100 * torch.randn(256, 64)
+    formats: dict[str, Format] = {
+        "input": FixedPoint(16, 8),
+        "0.weight": FixedPoint(16, 18),
+        "0.bias": FixedPoint(20, 19),
+        "0": FixedPoint(16, 6),
+    }
+    plan = plan_of(model, inputs, formats=formats)
+    quantized = quantize(model, plan)
+    quantized(inputs)
+    assert quantized.accumulator_overflows["0"] > 10
+    assert_same(plan, inputs, tmp_path)
+
+
 def test_equalized_and_corrected_weights_are_what_is_converted(tmp_path: Path) -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU6(), nn.Conv2d(3, 2, 1), nn.ReLU()).eval()

@@ -1,0 +1,146 @@
+"""A plan for ESP-DL, which runs networks on Espressif's chips: what its quantizer ESP-PPQ reads beside the model.
+
+ESP-PPQ takes one file of settings. In it go the power-of-two scale of what leaves each operation (its
+``custom_config``), and the kernels, 8 or 16 bits wide, that each runs on (its dispatching table). It has no place for
+the windows of weights, biases and inputs: those it calibrates by itself.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from qwidgets.atomic_file import replacing
+from qwidgets.capturing import operations
+from qwidgets.errors import ExportError
+from qwidgets.export.committed import committed_network, required
+from qwidgets.export.onnx_names import onnx_names
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.network import Network, Row
+from qwidgets.per_channel import PerChannel
+from qwidgets.plan import Plan
+from qwidgets.planning.plan_state import Format
+
+Target = Literal["esp32p4", "esp32s3", "c"]
+
+
+def to_espdl(
+    plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None, target: Target = "esp32p4"
+) -> None:
+    """Write the settings with which ESP-PPQ gives each activation the scale and the word length of a plan.
+
+    Parameters
+    ----------
+    plan
+        Its committed formats count; there must be no drafts.
+    path
+        A JSON file. ``QuantizationSettingFactory.from_json`` of ``esp_ppq.api`` reads its text.
+    model
+        The network that the plan is of, where the plan came from a file and does not know it.
+    target
+        The chip, as ``espdl_quantize_onnx`` calls it; "c" stands for all that have no vector instructions. It decides
+        the kernels, and how ESP-DL rounds ties: to even on "esp32p4", up on the others.
+
+    Raises
+    ------
+    PlanError
+        There are drafts, or the plan does not know its network, or is of another one.
+    ExportError
+        ESP-DL cannot take a format (it has signed words of 8 or 16 bits that saturate, weights per channel on the
+        ESP32-P4 only, and one format for what is added or concatenated and the result), or the network; the text
+        names it.
+    ExtraError
+        ESP-PPQ is not installed.
+    FileError
+        The file cannot be written.
+
+    Examples
+    --------
+    The names are those of the ONNX file that ``espdl_quantize_torch`` makes by itself::
+
+        plan = calibration.propose(word_length=8, signed=True)
+        export.to_espdl(plan, "espdl.json")
+
+        setting = QuantizationSettingFactory.from_json(Path("espdl.json").read_text())
+        espdl_quantize_torch(model, "model.espdl", batches, 32, [1, 3, 224, 224], setting=setting, target="esp32p4")
+    """
+    network = committed_network(plan, model).network
+    if plan.adjustments:
+        raise ExportError(
+            "the plan adjusts weights, and ESP-PPQ's settings carry no weights; undo() the equalization, bias "
+            "correction or adaptive rounding"
+        )
+    formats = plan.committed
+    for row in network.rows:
+        _check(row, formats[row.name], target)
+    _check_shared(network, formats)
+    api, core = required("esp_ppq.api.espdl_interface", "espdl"), required("esp_ppq.api", "espdl")
+    names = onnx_names(plan.network_of(model), network, "espdl")
+    scales: dict[str, float] = {}
+    kernels: dict[str, int] = {}
+    for row_name, nodes in names.nodes.items():
+        fmt = formats[row_name]
+        assert isinstance(fmt, FixedPoint)
+        scales[nodes[-1]] = fmt.step
+        platform = api.get_target_platform(target, _kernel(network, row_name, formats)).value
+        kernels.update(dict.fromkeys((*nodes, *names.moves.get(row_name, ())), platform))
+    setting = core.QuantizationSettingFactory.espdl_setting()
+    setting.quant_config_modify = True
+    setting.quant_config_modify_setting.custom_config = scales
+    setting.dispatching_table.dispatchings = kernels
+    text: str = setting.to_json()
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _check(row: Row, fmt: Format, target: str) -> None:
+    if fmt is None:
+        raise ExportError(f"{row.name!r} stays in float; give it a format, plan[{row.name!r}] = ...")
+    if row.kind == "bias":
+        return  # ESP-PPQ gives each the step of its accumulator
+    assert isinstance(fmt, FixedPoint | PerChannel)
+    if isinstance(fmt, PerChannel) and target != "esp32p4":
+        raise ExportError(f"{row.name!r} has another window for each channel, which ESP-DL has on the ESP32-P4 only")
+    if fmt.word_length not in (8, 16):
+        raise ExportError(f"{row.name!r} has {fmt.word_length} bits, and ESP-DL has words of 8 or 16")
+    if not fmt.signed:
+        raise ExportError(f"{row.name!r} is unsigned, and ESP-DL has signed words only; propose(..., signed=True)")
+    if fmt.overflow != "saturate":
+        raise ExportError(f"{row.name!r} wraps around, and ESP-DL saturates")
+
+
+def _check_shared(network: Network, formats: Mapping[str, Format]) -> None:
+    """Refuse what ESP-PPQ would overrule: it gives the operands of a sum the scale of the result."""
+    rows = {node: row for row, node in network.nodes.items()}
+    for node in network.graph.graph.nodes:
+        if operations.name_of(node) not in ("add", "sub", "cat"):
+            continue
+        result = rows.get(node) or rows[next(iter(node.users))]
+        for operand in node.all_input_nodes:
+            row = rows.get(operations.trail_of(operand)[-1], result)
+            if _window(formats[row]) != _window(formats[result]):
+                raise ExportError(
+                    f"{row!r} has another format than {result!r}, which it enters, and ESP-PPQ gives both one scale; "
+                    f"give them one format, plan[{row!r}] = plan[{result!r}]"
+                )
+
+
+def _window(fmt: Format) -> tuple[int, int]:
+    assert isinstance(fmt, FixedPoint)
+    return fmt.word_length, fmt.fraction_length
+
+
+def _kernel(network: Network, row: str, formats: Mapping[str, Format]) -> str:
+    """Give ESP-PPQ's name for the word lengths of a weight and of what leaves its layer: w8a8, w8a16, w16a16."""
+    fmt = formats[row]
+    assert fmt is not None
+    bits = weights = fmt.word_length
+    for layer in network.layers:
+        weight = formats[layer.weight_row]
+        if layer.output_row == row and weight is not None:
+            weights = weight.word_length
+    if (weights, bits) == (16, 8):
+        raise ExportError(f"{row!r} has 8 bits and its weight 16, and ESP-DL has no kernel for that")
+    return f"w{weights}a{bits}"
