@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from qwidgets.errors import PlanError
 from qwidgets.export.c_code import vectors, writing
 from qwidgets.export.c_code.folder import check_folder, replace_folder
 from qwidgets.export.c_code.lowering import lower
@@ -73,8 +72,7 @@ def to_c(plan: Plan, folder: str | os.PathLike[str], model: nn.Module | None = N
     if data is not None:
         leaves, source = vectors.first_call(quantized, network, data), "Made of the data that was given."
     else:
-        if plan.calibration is None:
-            raise PlanError("this plan does not know what its network is fed; pass data to make test vectors of")
+        assert plan.calibration is not None  # without it, there would be no quantized network
         leaves, source = vectors.noise_call(quantized, plan.calibration), "Made of noise, as no data was given."
     codes = vectors.codes_of(quantized, leaves, vectors.counting_examples(quantized))
     title = quantized.network.name

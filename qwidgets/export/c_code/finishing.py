@@ -18,7 +18,8 @@ from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.accumulation import Codes
 from qwidgets.integers.rules.rule import constant, is_number
 
-_FARTHEST = 1 << 53
+_FARTHEST = 1 << 62
+"""Beyond every code before it is limited to its word."""
 _INT64_HOLDS = 61
 """Bits that a sum shifted to the left may have, see ``qw_shift_right``."""
 _GATE_FRACTION = 50
@@ -82,10 +83,10 @@ class Ending:
 
     def check(self) -> None:
         """Refuse what would overflow the 64 bits in which C computes it, or is not exact in the simulation."""
-        left = max(-min(self.right_shifts), 0)
+        left = max(self.given.lsb - self.fmt.lsb, 0)
         bits = self.given.largest.bit_length() + left
         if self.fmt.overflow == "wrap" and bits > (_INT64_HOLDS if self.given.divisor == 1 else 52):
-            raise ExportError(f"its sums, shifted left by {left} bits, are too wide to wrap around; let it saturate")
+            raise ExportError(f"wraps around sums of {bits} bits, which are too many; let it saturate")
         finest = -self.sums.lsb
         if self.activation in ("hardswish", "hardsigmoid") and finest > _GATE_FRACTION:
             raise ExportError(f"{self.activation} of sums with {finest} fraction bits is not exact")
@@ -104,7 +105,7 @@ class Ending:
         else:
             low, high = ([end] for end in ends(self.fmt)) if bounds is None else bounds
             for field, codes, about in (("least", low, "least"), ("most", high, "largest")):
-                if len(codes) == 1:
+                if len(set(codes)) == 1:
                     fields[field] = codes[0]
                 else:
                     fields[f"{field}s"] = names.array(field, "int64_t", codes, f"{about} code of each channel")
@@ -139,8 +140,8 @@ class Ending:
         else:
             assert is_number(bound)
             codes = [_rounded(bound, -self.sums.lsb, "half_away")]
-        limited = [min(max(code, -_FARTHEST), _FARTHEST) for code in codes]
-        return [_rounded(code, self.fmt.fraction_length + self.sums.lsb, self.fmt.rounding) for code in limited]
+        left = self.fmt.fraction_length + self.sums.lsb
+        return [_rounded(code, left, self.fmt.rounding) for code in codes]
 
 
 class Named:

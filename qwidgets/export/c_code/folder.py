@@ -82,7 +82,7 @@ def check_folder(folder: str | os.PathLike[str], products: Iterable[str]) -> Non
         held = {path.name: path for path in target.iterdir()}
         sums = _read_sums(target / SUMS) if SUMS in held else {}
         for name, path in sorted(held.items()):
-            if name == SUMS or (name in products and sums):
+            if name == SUMS or (name in products and sums and path.is_file()):
                 continue
             if name not in sums:
                 raise FileError(f"{target} holds {name!r}, which was not exported; choose an empty or a new folder")

@@ -76,6 +76,7 @@ class Head:
         self._weighted = WeightedLayer(
             row=self.row,
             name_of=self.lowering.names.of,
+            shared=self.lowering.shared,
             input_fraction=-self.lsb_of(self.given["input"]),
             weight=weight,
             bias=None if bias is None else self.constant(bias),
@@ -126,8 +127,10 @@ def _conv(head: Head) -> list[FunctionCall]:
     x = head.given["input"]
     weight = head.constant(head.given["weight"])
     inputs, outputs = (_two_dimensional(shape, weight.codes.ndim) for shape in (head.shape_of(x), head.shape))
-    kernel = pair(weight.codes.shape[2:])
-    dilation = pair(head.given["dilation"], 1)
+    dims = weight.codes.ndim - 2
+    kernel = plane(weight.codes.shape[2:], dims)
+    dilation = plane(head.given["dilation"], dims)
+    padding = _padding(head.given["padding"], dims, kernel, dilation)
     name, storage = head.lowering.source(x)
     layer = head.weighted(-(weight.codes.ndim - 1))
     fields: dict[str, Value] = {
@@ -139,7 +142,7 @@ def _conv(head: Head) -> list[FunctionCall]:
         "out_height": outputs[2],
         "out_width": outputs[3],
         "groups": head.given["groups"],
-        **_window(kernel, pair(head.given["stride"], 1), dilation, _padding(head.given["padding"], kernel, dilation)),
+        **_window(kernel, plane(head.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
@@ -179,10 +182,10 @@ def _linear(head: Head) -> list[FunctionCall]:
 
 def _avg_pool(head: Head) -> list[FunctionCall]:
     given, dims = head.given, int(operations.name_of(head.node)[-2])
-    kernel = pair(given["kernel_size"], 1, dims)
-    stride = pair(given["stride"] or given["kernel_size"], 1, dims)
+    kernel = plane(given["kernel_size"], dims)
+    stride = plane(given["stride"] or given["kernel_size"], dims)
     fields = pool_fields(head.shape_of(given["self"]), head.shape, dims, kernel, stride)
-    padding = pair(given["padding"], 0, dims)
+    padding = plane(given["padding"], dims, 0)
     fields |= {"pad_top": padding[0], "pad_left": padding[1]}
     fields |= {"count_padding": int(given["count_include_pad"]), "divisor": given.get("divisor_override") or 0}
     return _pooled(head, fields)
@@ -191,7 +194,7 @@ def _avg_pool(head: Head) -> list[FunctionCall]:
 def _adaptive_avg_pool(head: Head) -> list[FunctionCall]:
     x, dims = head.given["self"], int(operations.name_of(head.node)[-2])
     spans = (a // b for a, b in zip(head.shape_of(x)[-dims:], head.shape[-dims:], strict=True))
-    kernel = pair(list(spans), 1, dims)
+    kernel = plane(list(spans), dims)
     return _pooled(head, pool_fields(head.shape_of(x), head.shape, dims, kernel, kernel))
 
 
@@ -211,7 +214,7 @@ def pool_fields(
     """Give the sizes of a pooling layer of one or two dimensions."""
     if dims > 2:
         raise ExportError("pools over three dimensions, which is not written in C")
-    (in_height, in_width), (out_height, out_width) = (pair(shape[-dims:]) for shape in (inputs, outputs))
+    (in_height, in_width), (out_height, out_width) = (plane(shape[-dims:], dims) for shape in (inputs, outputs))
     return {
         "channels": math.prod(inputs[:-dims]),
         "in_height": in_height,
@@ -317,23 +320,23 @@ def _described(view: views.View | None) -> Mapping[str, Value]:
 def _two_dimensional(shape: Sequence[int], dims: int) -> list[int]:
     """Give batch, channels, height and width of what a convolution with a weight of ``dims`` dimensions reads."""
     batched = list(shape) if len(shape) == dims else [1, *shape]
-    return [*batched[:2], *pair(batched[2:])]
+    return [*batched[:2], *plane(batched[2:], dims - 2)]
 
 
-def pair(sizes: Any, filler: int = 1, dims: int = 2) -> tuple[int, int]:
-    """Give a size of height and width; one dimension is the width."""
-    given = [sizes] * dims if isinstance(sizes, int) else list(sizes)
-    given = given * dims if len(given) == 1 and dims > 1 else given
-    return (filler, given[0]) if len(given) == 1 else (given[0], given[1])
+def plane(sizes: Any, dims: int, across: int = 1) -> tuple[int, int]:
+    """Give a size of height and width; of one dimension it is the width, and the height is ``across``."""
+    given = [sizes] if isinstance(sizes, int) else list(sizes)
+    given = given * dims if len(given) == 1 else given
+    return (across, given[0]) if dims == 1 else (given[0], given[1])
 
 
-def _padding(padding: Any, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+def _padding(padding: Any, dims: int, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
     if padding == "valid":
         return 0, 0
     if padding == "same":
         top, left = (step * (size - 1) // 2 for step, size in zip(dilation, kernel, strict=True))
         return top, left
-    return pair(padding, 0)
+    return plane(padding, dims, 0)
 
 
 def _window(

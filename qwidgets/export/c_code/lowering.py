@@ -60,6 +60,7 @@ class Lowering:
         self.parts = Parts(self.names.prefix)
         self.problems: dict[str, str] = {}
         self.run = ExampleRun(quantized.network, quantized.device)
+        self.shared: dict[tuple[str, str], Array] = {}
         self._folded = {layer.batch_norm_node for layer in quantized.network.layers}
         self._rows = {row.name: row for row in quantized.network.rows}
         self._places: dict[Node, Buffer | Array] = {}
@@ -75,8 +76,7 @@ class Lowering:
             There is none.
         """
         if value not in self._places and (operand := self.program.operands.get(value)) is not None:
-            if operand.integers is None or operand.shifts is not None:
-                raise ExportError("reads what was not written in C")
+            assert operand.integers is not None
             row = self.program.constants[operations.trail_of(value)[-1]]
             fmt = self.program.formats[row]
             assert fmt is not None
@@ -95,7 +95,7 @@ class Lowering:
             self._end(node)
         elif node in self.program.rows:
             self._row(node, self.program.rows[node])
-        elif node.op == "call_function" and node in self.program.operands and operations.only_moves(node):
+        elif node in self.run.shapes and node in self.program.operands and operations.only_moves(node):
             self._move(node)
 
     def _row(self, node: Node, row: str) -> None:
@@ -108,6 +108,8 @@ class Lowering:
         if not isinstance(fmt, FixedPoint):
             return
         about = "input" if node.op == "placeholder" else ", ".join(self._rows[row].fused)
+        if 0 in shape:
+            self.problems[row] = "is empty"
         buffer = Buffer(self.names.of(row), row, about, shape, fmt, node.op == "placeholder")
         self._places[node] = buffer
         self.parts.buffers.append(buffer)
@@ -187,7 +189,7 @@ class Lowering:
             move = moves.move_of(node, source, self.run, name, stored, fmt)
         except ExportError as error:
             self.problems.setdefault(row, str(error))
-            return
+            move = None
         if move is None:
             self._places[node] = self._places[source]
             return

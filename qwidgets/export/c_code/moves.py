@@ -9,7 +9,7 @@ from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
 from qwidgets.export.c_code.example_run import ExampleRun
-from qwidgets.export.c_code.layers import FunctionCall, pair, pool_fields
+from qwidgets.export.c_code.layers import FunctionCall, plane, pool_fields
 from qwidgets.export.c_code.parts import Raw, Value
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import arguments
@@ -41,9 +41,9 @@ def move_of(node: Node, source: Node, run: ExampleRun, name: str, storage: Raw, 
 def _max_pool(node: Node, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str, storage: Raw) -> FunctionCall:
     given = arguments(node)
     dims = int(operations.name_of(node)[-2])
-    kernel = pair(given["kernel_size"], 1, dims)
-    stride = pair(given["stride"] or given["kernel_size"], 1, dims)
-    dilation, padding = pair(given["dilation"], 1, dims), pair(given["padding"], 0, dims)
+    kernel = plane(given["kernel_size"], dims)
+    stride = plane(given["stride"] or given["kernel_size"], dims)
+    dilation, padding = plane(given["dilation"], dims), plane(given["padding"], dims, 0)
     fields: dict[str, Value] = pool_fields(inputs, outputs, dims, kernel, stride)
     fields |= {"dilation_y": dilation[0], "dilation_x": dilation[1], "pad_top": padding[0], "pad_left": padding[1]}
     return FunctionCall("qw_max_pool2d", "qw_pool2d_layer", fields | {"input_storage": storage}, (name,))

@@ -42,12 +42,16 @@ class Constant:
 
 
 class WeightedLayer:
-    """The constants of one layer, and the fields of its struct that name them."""
+    """The constants of one layer, and the fields of its struct that name them.
+
+    ``shared`` holds the arrays of weights and biases that were made, by row and type: layers may share them.
+    """
 
     def __init__(
         self,
         row: str,
         name_of: Callable[[str], str],
+        shared: dict[tuple[str, str], Array],
         input_fraction: int,
         weight: Constant,
         bias: Constant | None,
@@ -56,6 +60,7 @@ class WeightedLayer:
         self._ending = ending
         self._name_of = name_of
         self._row = row
+        self._shared = shared
         self._numbers: dict[str, str] = {}
         self._named = Named(name_of, row)
         self._arrays: list[Array] = []
@@ -97,11 +102,14 @@ class WeightedLayer:
         return fields | {"bias_rounding": Raw(f"QW_{bias.fmt.rounding.upper()}")}
 
     def _codes(self, what: str, constant: Constant, codes: Tensor, element: str) -> dict[str, Value]:
-        name = self._name_of(constant.row)
-        shape = " x ".join(map(str, codes.shape))
-        about = f"{constant.row}: {shape}, {constant.fmt.word_length} bits, {constant.fmt}"
-        self._arrays.append(Array(name, element, codes, about))
-        return {what: Raw(name), f"{what}_storage": storage_of(element)}
+        array = self._shared.get((constant.row, element))
+        if array is None or not torch.equal(array.values, codes):
+            shape = " x ".join(map(str, codes.shape))
+            about = f"{constant.row}: {shape}, {constant.fmt.word_length} bits, {constant.fmt}"
+            array = Array(self._name_of(constant.row), element, codes, about)
+            self._arrays.append(array)
+            self._shared[constant.row, element] = array
+        return {what: Raw(array.name), f"{what}_storage": storage_of(element)}
 
     def _number(self, what: str, values: Sequence[int]) -> Raw:
         """Name a number, or the numbers of the channels as an array of the header that the other tools' layers take."""

@@ -20,7 +20,7 @@ def weights_header(parts: Parts, title: str) -> str:
  * In the words of others:
  *   NNoM       bias left shift = input + weight - bias fraction bits, output right shift = input + weight - output
  *   CMSIS-NN   output_multiplier (the same for every channel) and output_shift: 0x40000000 with 1 - k is 2^-k
- * Both round half up (CMSIS-NN if it is built with CMSIS_NN_USE_SINGLE_ROUNDING, NNoM without NNOM_TRUNCATE), so give the
+ * Both round half up (CMSIS-NN built with CMSIS_NN_USE_SINGLE_ROUNDING, NNoM without NNOM_TRUNCATE), so give the
  * outputs of layers the rounding half_up where those compute them. A negative shift goes the other way.
  */
 #ifndef {guard}
@@ -46,7 +46,8 @@ def _array(array: Array) -> str:
 
 def table(values: Tensor, by_row: bool = False) -> str:
     """Write integers in columns; each part along the first dimension begins a line where ``by_row`` says so."""
-    numbers = [_literal(value) for value in values.flatten().tolist()]
+    plain = values.numel() and int(values.min()) > -(1 << 31) and int(values.max()) < 1 << 31
+    numbers = list(map(str if plain else _literal, values.flatten().tolist()))
     widest = max(map(len, numbers), default=1)
     columns = max((WIDTH - 4) // (widest + 2), 1)
     length = len(numbers) // values.shape[0] if by_row else len(numbers)
