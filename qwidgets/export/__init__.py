@@ -6,7 +6,9 @@ Packages that only one target needs are imported when it is asked for.
 
 from qwidgets.export.hls4ml_file import write_hls4ml
 from qwidgets.export.record import to_csv, to_json
+from qwidgets.export.to_aimet import to_aimet
 from qwidgets.export.to_c import to_c
+from qwidgets.export.to_espdl import to_espdl
 from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
 from qwidgets.export.to_onnx import OnnxExport, to_onnx
 from qwidgets.export.to_qonnx import to_qonnx
@@ -14,8 +16,10 @@ from qwidgets.export.to_qonnx import to_qonnx
 __all__ = [
     "OnnxExport",
     "hls4ml_model",
+    "to_aimet",
     "to_c",
     "to_csv",
+    "to_espdl",
     "to_hls4ml",
     "to_json",
     "to_onnx",

@@ -3,6 +3,7 @@
 The exports themselves are functions of :mod:`qwidgets.export`; they run in the background.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,23 @@ EXPORTS = (
     ),
     Export(
         "hls4ml",
-        ".hls4ml.json",
+        "_hls4ml.py",
         "The hls_config that hls4ml takes, with the module that export.hls4ml_model gives.",
         _plainly(export.write_hls4ml),
     ),
+    Export(
+        "ESP-DL, ESP32-P4",
+        ".esp32p4.json",
+        "The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
+        _plainly(functools.partial(export.to_espdl, target="esp32p4")),
+    ),
+    Export(
+        "ESP-DL, ESP32-S3",
+        ".esp32s3.json",
+        "The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
+        _plainly(functools.partial(export.to_espdl, target="esp32s3")),
+    ),
+    Export("AIMET", ".encodings", "The encodings that AIMET loads into its simulation.", _plainly(export.to_aimet)),
 )
 
 
