@@ -19,7 +19,7 @@ from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.targets import TARGETS, check_formats
-from tests.networks import Recurrent
+from tests.networks import Recurrent, Reused
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +359,18 @@ def test_unsigned_formats_cannot_be_asked_of_a_signed_target(calibration: Calibr
     with pytest.raises(PlanError, match="CMSIS-NN takes signed formats only"):
         plan.propose(8, target="cmsis_nn", signed=False)
     assert not plan.drafts
+
+
+def test_the_bias_of_a_layer_that_is_called_again_has_a_window_where_it_may() -> None:
+    plan = calibrate(Reused().eval(), [torch.randint(0, 10, (2, 3))], device="cpu", progress=False).propose(
+        8, target="onnxruntime"
+    )
+    assert isinstance(plan["fc.bias"], FixedPoint)
+    assert plan.check("onnxruntime").empty
+    plan["fc.bias"] = "accumulator"
+    (line,) = plan.check("onnxruntime").to_dict("records")
+    assert line["kind"] == "network"
+    assert "'fc.bias' is added to accumulators of different steps" in line["reason"]
 
 
 class Sums(nn.Module):

@@ -87,17 +87,16 @@ def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
     calibration, measured = plan.calibration, plan.measured
     if calibration is None or measured is None:
         raise PlanError("a report shows counts, and this plan has no calibration; Plan.load(path, calibration)")
-    if validation is not None:
-        _check_validation(plan, validation)
+    in_network = None if validation is None else _sqnr_in_network(plan, validation)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = resources.files("qwidgets.export").joinpath("report.html.jinja").read_text(encoding="utf-8")
     bits = _bits(plan, calibration)
-    rows = [_row(plan, calibration, name, bits, validation) | {"place": place} for place, name in enumerate(plan)]
+    rows = [_row(plan, calibration, name, bits, in_network) | {"place": place} for place, name in enumerate(plan)]
     return environment.from_string(template).render(
         network=plan.network,
         drafts=list(plan.drafts),
         facts=_facts(plan, measured),
-        validation=None if validation is None else _validated(plan, validation),
+        validation=None if validation is None else _validated(validation),
         ticks=_ticks(bits),
         bits=bits,
         rows=rows,
@@ -112,17 +111,19 @@ def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
     )
 
 
-def _check_validation(plan: "Plan", validation: pd.DataFrame) -> None:
-    """Raise a PlanError unless the table is of the formats that are committed now."""
+def _sqnr_in_network(plan: "Plan", validation: pd.DataFrame) -> dict[str, float]:
+    """Give the SQNR of each tensor in the network, or raise a PlanError where the table is not of what is committed."""
     if not isinstance(validation, pd.DataFrame) or not set(validation.columns) >= VALIDATION_COLUMNS:
         raise PlanError("the validation is not what validate(model, plan, data) gives; pass its table as it is")
-    of_tensors = validation[~validation["kind"].isin(["metric", "network"])]
-    if set(of_tensors.index) != set(plan):
+    # A tensor may be called as the network or a metric is.
+    tensors = validation[~validation["kind"].isin(["metric", "network"])]
+    if set(tensors.index) != set(plan):
         raise PlanError(f"the validation is of another network than {plan.network}; validate this plan")
-    for name, given in of_tensors["format"].items():
+    for name, given in tensors["format"].items():
         now = str(plan.committed[str(name)] or "float")
         if given != now:
             raise PlanError(f"{name!r} was validated as {given} and is committed as {now}; validate again")
+    return {str(name): float(value) for name, value in tensors["sqnr_db"].items()}
 
 
 def _facts(plan: "Plan", measured: "Calibration") -> dict[str, str]:
@@ -158,7 +159,7 @@ def _ticks(bits: BitRange) -> list[tuple[str, float]]:
 
 
 def _row(
-    plan: "Plan", calibration: "Calibration", name: str, bits: BitRange, validation: pd.DataFrame | None
+    plan: "Plan", calibration: "Calibration", name: str, bits: BitRange, in_network: dict[str, float] | None
 ) -> dict[str, Any]:
     row, fmt, preview = plan.row(name), plan.committed[name], plan.committed_preview(name)
     word, window, *more = ("", "float") if fmt is None else parts(fmt)
@@ -167,8 +168,8 @@ def _row(
         _share(preview, "overflow"),
         Figure("–") if preview is None else _sqnr(preview.sqnr_db, "≈ "),
     ]
-    if validation is not None:
-        shown.append(_sqnr(float(validation.loc[name, "sqnr_db"]), ""))  # type: ignore[arg-type]
+    if in_network is not None:
+        shown.append(_sqnr(in_network[name], ""))
     last = next((commit for commit in reversed(plan.history) if name in commit.changes), None)
     severities = {figure.severity for figure in shown}
     return {
@@ -211,7 +212,7 @@ def _sqnr(value: float, about: str) -> Figure:
     return Figure(f"{about}{text}" if np.isfinite(value) else text, figures.severity("sqnr_db", value))
 
 
-def _validated(plan: "Plan", validation: pd.DataFrame) -> dict[str, Any]:
+def _validated(validation: pd.DataFrame) -> dict[str, Any]:
     metrics = validation[validation["kind"] == "metric"]
     (whole,) = validation[validation["kind"] == "network"].to_dict("records")
     return {

@@ -52,7 +52,7 @@ def check(plan: "Plan", target: str | Target, model: "nn.Module | None" = None) 
     if model is None and plan.model is None:
         found.append(
             Misfit(
-                plan.network,
+                None,
                 "this plan does not know its network, so shifts, biases and fused operations were not looked at",
                 f"plan.check({target.name!r}, model)",
             )
@@ -80,33 +80,24 @@ def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Mi
     try:
         program = Program(network, formats, 32, plan.adjustments)
     except (PlanError, FormatError) as error:
-        yield Misfit(plan.network, str(error), "choose another format for what is named")
+        yield Misfit(None, str(error), "choose another format for what is named")
         return
-    yield from wiring.of_fused_operations(target, network, program)
-    yield from wiring.of_shifts(target, network, program)
-    yield from wiring.of_biases(target, network, program, formats)
-    yield from wiring.of_words(target, program)
-    for name, reason in program.float_islands.items():
-        if not target.floats and target.computes(plan.row(name).operation):  # else it was said before
-            yield Misfit(
-                name,
-                f"is computed in float, since {reason}, and {target.title} has no float",
-                "give what is named a format, or export the part of the network without it",
-            )
+    of_rows = [
+        *wiring.of_fused_operations(target, network, program),
+        *wiring.of_shifts(target, network, program),
+        *wiring.of_biases(target, network, program, formats),
+        *wiring.of_words(target, program),
+        *wiring.of_float_islands(target, network, program),
+    ]
+    yield from (misfit for misfit in of_rows if misfit.name in plan)  # what nothing uses has no row
 
 
 def _table(plan: "Plan", found: Iterable[Misfit]) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(plan)}
-    records = []
-    for misfit in sorted(found, key=lambda misfit: order.get(misfit.name, len(order))):
-        known = misfit.name in plan
-        records.append(
-            (
-                misfit.name,
-                plan.row(misfit.name).kind if known else "network",
-                written(plan[misfit.name]) if known else "",
-                misfit.reason,
-                misfit.remedy,
-            )
-        )
+    records = [
+        (plan.network, "network", "", misfit.reason, misfit.remedy)
+        if misfit.name is None
+        else (misfit.name, plan.row(misfit.name).kind, written(plan[misfit.name]), misfit.reason, misfit.remedy)
+        for misfit in sorted(found, key=lambda misfit: len(order) if misfit.name is None else order[misfit.name])
+    ]
     return pd.DataFrame.from_records(records, columns=COLUMNS).astype("str").set_index("name")

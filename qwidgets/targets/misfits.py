@@ -14,9 +14,9 @@ from qwidgets.targets.target import Target, storage
 
 @dataclass(frozen=True)
 class Misfit:
-    """One reason why a tensor is nothing for a target, and what a person can do."""
+    """One reason why a tensor is nothing for a target, and what a person can do; None names the whole network."""
 
-    name: str
+    name: str | None
     reason: str
     remedy: str
 

@@ -1,7 +1,8 @@
 """Formats that a target can take, chosen by the schemes."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qwidgets import schemes
@@ -50,13 +51,17 @@ def propose(
             raise PlanError(f"{target.title} takes signed formats only; leave signed=False out")
         options = {**options, "signed": True}
     formats = {name: plan[name] for name in plan}
+    calls = Counter(row.layer for row in plan.rows if row.kind == "activation")
     chosen: dict[str, NumberFormat] = {}
     left_out: dict[str, str] = {}
     for row in map(plan.row, names):
         if against := next(misfits.of_operation(target, row), None):
             left_out[row.name] = against.reason
         elif row.name not in plan.locked:
-            fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
+            if _sums_with(target, row, calls):
+                fmt: NumberFormat = ACCUMULATOR
+            else:
+                fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
     for row in map(plan.row, names):  # once what leaves each layer is known
         against = next(misfits.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
@@ -64,6 +69,14 @@ def propose(
             left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
             chosen.pop(row.name, None)
     return chosen, left_out
+
+
+def _sums_with(target: Target, row: "Row", calls: Mapping[str, int]) -> bool:
+    """Whether a tensor is a bias that is to have the step of its layer's sums."""
+    if row.kind != "bias" or row.operation not in plan_formats.ACCUMULATING:
+        return False
+    # A layer that is called again may sum in another step.
+    return target.bias == "accumulator" or (target.bias == "aligned" and calls[row.layer] == 1)
 
 
 def _fitting(
@@ -75,8 +88,6 @@ def _fitting(
     per_channel: bool,
     options: dict[str, object],
 ) -> NumberFormat:
-    if row.kind == "bias" and row.operation in plan_formats.ACCUMULATING and target.bias != "any":
-        return ACCUMULATOR
     activation = target.nearest(word_length, "activation")
     channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
     bits = target.nearest(word_length, row.kind)

@@ -111,6 +111,18 @@ def of_words(target: Target, program: Program) -> Iterator[Misfit]:
                 )
 
 
+def of_float_islands(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
+    """Name what is computed in float, where the target has none, and its operation was not named already."""
+    own = {row.name: row.operation for row in network.rows}
+    for row, reason in program.float_islands.items():
+        if not target.floats and target.computes(own.get(row, "")):
+            yield Misfit(
+                row,
+                f"is computed in float, since {reason}, and {target.title} has no float",
+                "give what is named a format, or export the part of the network without it",
+            )
+
+
 def _summing(network: Network, program: Program) -> Iterator[tuple[Layer, Tensor]]:
     """Give the layers that sum in integers, and the position of the step of each output channel's sums."""
     for layer in network.layers:
