@@ -146,8 +146,8 @@ class Quant:
         """Rounding ties away from zero adds one half in float32, which must have a place for it."""
         if fmt.rounding != "half_away":
             return ""
-        if before is not None and before.divisor == 1:
-            finer = fmt.lsb - before.lsb
+        if before is not None and before.divisor & (before.divisor - 1) == 0:
+            finer = fmt.lsb - before.lsb + before.divisor.bit_length() - 1
             clipped = min(before.largest, 1 << (fmt.word_length + max(finer, 0)))
             if finer <= 0 or clipped + (1 << (finer - 1)) <= 1 << 24:
                 return ""

@@ -5,8 +5,8 @@ exact in any order, with or without fused multiply-adds, where the magnitudes of
 that; a runtime that finds the integer form of a layer and sums in 32 bits then gives the same. What the terms can reach
 at most is known of each layer from its constant weights. A quotient (an average) is rounded to float32 before it is
 rounded to its format: the error of at most two roundings is smaller than the distance from any value that is no tie
-where the sum stays within 2^22, and a tie is met exactly by a division, and by a multiplication with the inverse where
-that is a power of two.
+where the sum stays within 2^22, and a tie is met exactly by a division. ONNX Runtime divides in all but the integer
+form of a pool over all there is, which its graph optimizations put in: that one multiplies by the inverse, rounded.
 """
 
 import math
@@ -89,26 +89,13 @@ def why_inexact(program: Program, node: Node) -> str:
 
 def may_stray(program: Program, node: Node) -> bool:
     """Whether multiplying by the inverse of a count, instead of dividing, could send a tie to the other side."""
+    if node not in program.arguments:
+        return False
     codes, fmt = program.sums.get(node), program.formats.get(program.rows.get(node, ""))
     if codes is None or codes.divisor == 1 or not isinstance(fmt, FixedPoint):
         return False
     power_of_two = codes.divisor & (codes.divisor - 1) == 0 and _divides_alike(program, node)
     return not power_of_two and not never_ties(program, node, fmt)
-
-
-def why_ties_stray(program: Program, node: Node) -> str:
-    """Say why ties of an average may be rounded to the other side; an empty text where they cannot.
-
-    ONNX Runtime divides in all but its integer form of AveragePool, which its graph optimizations put in.
-    """
-    name = operations.name_of(node)
-    windows = name.startswith("avg_pool") or (
-        name.startswith("adaptive") and any(size != 1 for size in program.arguments[node]["output_size"])
-    )
-    if not windows or not may_stray(program, node):
-        return ""
-    divisor = program.sums[node].divisor
-    return f"an optimized AveragePool multiplies by 1/{divisor}, rounded, which may send a tie to the other side"
 
 
 def largest_sums(program: Program, given: Mapping[str, Any], transposed: bool) -> Tensor:

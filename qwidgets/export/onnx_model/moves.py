@@ -107,13 +107,13 @@ def _cut(step: Step, argument: str, axis: int, start: int, end: int, stride: int
 
 @translates("upsample_nearest2d")
 def _upsample(step: Step) -> str:
-    before, after = (shape[-2:] for shape in (step.shape("self"), step.output_shape))
+    before, after = (shape[-2:] for shape in (step.shape(_moved(step)), step.output_shape))
     scales = [1.0, 1.0]
     for small, large in zip(before, after, strict=True):
         if small is None or large is None or large % small:
             step.refuse(f"nearest neighbours are repeated a whole number of times only, not {before} to {after}")
         scales.append(large // small)
-    inputs = [step.tensor("self"), "", step.constant("scales", scales)]
+    inputs = [step.tensor(_moved(step)), "", step.constant("scales", scales)]
     how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     return step.add("Resize", inputs, **how)
 

@@ -21,6 +21,9 @@ def _avg_pool(step: Step) -> str:
     if counted and pads[: len(kernel)] != pads[len(kernel) :]:
         step.refuse("with ceil_mode a pool at the edge is divided by fewer values; leave ceil_mode out")
     del attributes["dilations"]
+    whole = list(step.shape("self")[-len(kernel) :]) == kernel and not any(pads)
+    if whole and exactness.may_stray(step.values.program, step.node):
+        return _global_mean(step, len(kernel))
     return step.add(
         "AveragePool", [step.tensor("self")], kernel_shape=kernel, count_include_pad=int(counted), **attributes
     )
@@ -47,8 +50,8 @@ def _window(step: Step, dilation: Any) -> tuple[list[int], dict[str, Any]]:
 def _adaptive_avg_pool(step: Step) -> str:
     sizes = list(step.given["output_size"])
     if all(size == 1 for size in sizes):
-        if exactness.may_stray(step.values.program, step.node):  # a mean is divided whatever optimizes the graph
-            return _reduced(step, "ReduceMean", list(range(2, len(step.shape("self")))), keep=True)
+        if exactness.may_stray(step.values.program, step.node):
+            return _global_mean(step, len(sizes))
         return step.add("GlobalAveragePool", [step.tensor("self")])
     spans = step.shape("self")[-len(sizes) :]
     kernel = []
@@ -65,6 +68,11 @@ def _mean(step: Step) -> str:
     axes = list(range(len(step.shape("self")))) if not axes else [axes] if isinstance(axes, int) else list(axes)
     operation = "ReduceSum" if step.operation == "sum" else "ReduceMean"
     return _reduced(step, operation, axes, keep=bool(step.given.get("keepdim", False)))
+
+
+def _global_mean(step: Step, dimensions: int) -> str:
+    """Average over all there is by an operation that divides, whatever optimizes the graph."""
+    return _reduced(step, "ReduceMean", list(range(-dimensions, 0)), keep=True)
 
 
 def _reduced(step: Step, operation: str, axes: list[int], keep: bool) -> str:

@@ -112,8 +112,6 @@ class Translation:
             reason = self.program.float_islands.get(row) or f"{name} has a tensor in float"
             if node in self.program.arguments:
                 reason = exactness.why_inexact(self.program, node)
-                if not reason and node in self.program.rows:
-                    reason = exactness.why_ties_stray(self.program, node)
             else:
                 reason = f"computed in float32: {reason}"
             if reason:

