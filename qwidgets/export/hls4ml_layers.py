@@ -365,6 +365,16 @@ def _flatten(operation: Operation) -> list[Piece]:
     return [Piece(operation.name, nn.Flatten(), {"result": operation.result})]
 
 
+@_translates("pad", "constant_pad_nd")
+def _pad(operation: Operation) -> list[Piece]:
+    sides, mode, value = operation["pad"], operation.arguments.get("mode"), operation.arguments.get("value")
+    dimensions = len(operation.input_shape()) - 2
+    if mode not in (None, "constant") or value not in (None, 0) or len(sides) != 2 * dimensions or dimensions > 2:
+        raise operation.refused("hls4ml pads the sides of images and sequences only, and with zeros")
+    layer = (nn.ConstantPad1d, nn.ConstantPad2d)[dimensions - 1](tuple(sides), 0.0)
+    return [Piece(operation.name, layer, {"result": operation.result})]
+
+
 @_translates("alias", "clone", "contiguous", "detach", "to", "_to_copy")
 def _nothing(operation: Operation) -> list[Piece]:
     return []

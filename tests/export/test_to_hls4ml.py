@@ -26,11 +26,12 @@ Values = npt.NDArray[np.float64]
 
 
 class Crossing(nn.Module):
-    """What hls4ml has no layer for beside what it has: groups, clamps, a batch norm that follows no convolution."""
+    """Beside what hls4ml has, what it has no layer for: groups, clamps, a batch norm that follows no convolution."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.pad = nn.ZeroPad2d((2, 0, 1, 1))
+        self.conv = nn.Conv2d(2, 4, 3)
         self.norm = nn.BatchNorm2d(4)
         self.relu6 = nn.ReLU6()
         self.grouped = nn.Conv2d(4, 4, (1, 3), padding="same", groups=2, bias=False)
@@ -41,7 +42,7 @@ class Crossing(nn.Module):
         self.fc = nn.Linear(16, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.relu6(self.norm(self.conv(x)))
+        x = self.relu6(self.norm(self.conv(self.pad(x))))
         y = self.grouped(x)
         product = (x + y).relu() * (x - y).clamp(-1.0, 1.75)
         out: Tensor = self.fc(self.flatten(self.average(self.scale(self.pool(product.clamp_max(0.8))))))
@@ -53,13 +54,14 @@ class Sequence(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.pad = nn.ConstantPad1d((0, 1), 0.0)
         self.conv = nn.Conv1d(2, 3, 3, stride=2)
         self.pool = nn.MaxPool1d(2)
         self.same = nn.Conv1d(3, 3, 3, padding=1, groups=3)
         self.fc = nn.Linear(3, 4, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(self.conv(x).relu())
+        x = self.pool(self.conv(self.pad(x)).relu())
         out: Tensor = self.fc(self.same(x).clamp_min(-0.5).mean(2))
         return out
 
