@@ -427,7 +427,7 @@ class Plan(traitlets.HasTraits):
         budget: int | None = None,
         model: "nn.Module | None" = None,
         *,
-        progress: bool = True,
+        progress: bool | Told = True,
         stop: Callable[[], bool] | None = None,
     ) -> Mapping[str, Format] | None:
         """Draft windows by what they do to the network's output and, under a budget, a word length for each weight.
@@ -448,7 +448,7 @@ class Plan(traitlets.HasTraits):
         model
             See :meth:`equalize`.
         progress
-            Whether to show a bar.
+            Whether to show a bar, or who is told instead; see :meth:`equalize`.
         stop
             Asked now and then; by giving True it ends the search, and the plan is as it was.
 

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
+from torch import nn
 
+from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
 from qwidgets.planning.adjustments import Adjustments
-from qwidgets.planning.plan_state import Commit
+from qwidgets.planning.plan_state import Change, Commit
+from qwidgets.progress import Told
+from qwidgets.validating.sizes import parameter_bytes
 from qwidgets.widgets.background import twin_of
 from qwidgets.widgets.guarded import drawing, guarded
 from qwidgets.widgets.lane import Job, Lane, Pace
@@ -26,6 +30,11 @@ NO_MODEL = "this plan came from a file and does not know its network; in Python 
 NOT_YET = "the network is still being calibrated"
 
 
+Run = Callable[[Plan, Iterable[Any], nn.Module, int | None, Told, Callable[[], bool]], str | None]
+"""Does a step and says in a sentence what it did; None if it was stopped. Called with the plan, the data, the network,
+the budget in bytes, who is told how far it is, and who is asked whether to stop."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A step as a person is offered it.
@@ -37,15 +46,38 @@ class Step:
     does
         What it does, in a sentence.
     run
-        Does it; called with the plan, the data, the model, and by name ``progress`` and ``stop``.
-    changes
-        Which of the adjustments it makes.
+        Does it.
     """
 
     name: str
     does: str
-    run: Callable[..., Commit | None]
-    changes: tuple[str, ...]
+    run: Run
+
+
+def _adjusting(step: Callable[..., Commit | None], *changes: str) -> Run:
+    """A step that makes these of the adjustments, and commits."""
+
+    def run(
+        plan: Plan, data: Iterable[Any], model: nn.Module, _: int | None, told: Told, stop: Callable[[], bool]
+    ) -> str | None:
+        before = plan.adjustments
+        entry = step(plan, data, model, progress=told, stop=stop)
+        return None if entry is None else summary(changes, before, plan.adjustments, entry)
+
+    return run
+
+
+def _search(
+    plan: Plan, data: Iterable[Any], model: nn.Module, budget: int | None, told: Told, stop: Callable[[], bool]
+) -> str | None:
+    found = plan.search(data, budget, model, progress=told, stop=stop)
+    if found is None:
+        return None
+    return (
+        f"{len(found)} drafts; look at them, then commit or revert"
+        if found
+        else "nothing does better than what is there"
+    )
 
 
 STEPS = (
@@ -53,23 +85,25 @@ STEPS = (
         "Equalize",
         "Scales the channels of activations so that each uses its tensor's whole window; weights and clamps are scaled "
         "to match, and the network computes what it did.",
-        Plan.equalize,
-        ("factors",),
+        _adjusting(Plan.equalize, "factors"),
+    ),
+    Step(
+        "Search",
+        "Drafts windows by what they do to the network's output and, where a budget is written, a word length for each "
+        "weight.",
+        _search,
     ),
     Step(
         "Correct bias",
         "Takes off each bias what quantization adds to its channel on the average over the data.",
-        Plan.correct_bias,
-        ("shifts",),
+        _adjusting(Plan.correct_bias, "shifts"),
     ),
     Step(
         "Round adaptively",
         "Rounds each weight up or down so that its layer's output over the data is kept, and corrects the biases.",
-        Plan.round_adaptively,
-        ("roundings", "shifts"),
+        _adjusting(Plan.round_adaptively, "roundings", "shifts"),
     ),
 )
-
 
 WORDS = {
     "factors": ("tensor", "tensors", "scaled"),
@@ -84,7 +118,7 @@ class StepsMenu(PlanView):
     Parameters
     ----------
     plan
-        What is adjusted. Each step is one commit, which undo takes back.
+        What is adjusted. Each step is one for undo, too.
     told
         Called with a sentence about what was done.
     """
@@ -93,7 +127,7 @@ class StepsMenu(PlanView):
         self._told = told
         self._data: Iterable[Any] | None = None
         self._lack = NO_DATA
-        self._done: tuple[Commit | None, str] = (None, "")
+        self._done: tuple[Change | None, str] = (None, "")
         self._lane = Lane("steps", self._on_pace, self._on_error)
         super().__init__(plan)
 
@@ -120,8 +154,13 @@ class StepsMenu(PlanView):
         self._why = ipywidgets.HTML()
         self._why.add_class("qw-quiet")
         self._progress = ProgressRow(self._lane.stop, "End the step; the plan stays as it was")
+        self._budget = ipywidgets.Text(description="budget", layout=ipywidgets.Layout(width="178px"))
+        self._budget.style.description_width = "46px"
+        self._budget.tooltip = (
+            "For Search: bytes of all weights and biases, packed at their word lengths; empty, the word lengths stay"
+        )
         title = ipywidgets.HTML("<b>steps</b>")
-        line = ipywidgets.HBox([title, *self._buttons, self._progress, self._why])
+        line = ipywidgets.HBox([title, *self._buttons, self._budget, self._progress, self._why])
         line.add_class("qw-bar")
         self.add_class("qw-steps")
         return (line,)
@@ -131,9 +170,10 @@ class StepsMenu(PlanView):
         for button, step in zip(self._buttons, STEPS, strict=True):
             button.disabled = bool(reason)
             button.tooltip = f"{step.does} Not now: {reason}." if reason else step.does
-        entry, done = self._done
-        still = entry is None or any(entry is commit for commit in self.plan.history)
-        self._why.value = "" if self._lane.busy else escaped(done if done and still else reason)
+        after, done = self._done
+        self._why.value = "" if self._lane.busy else escaped(done if done and after is self.plan.change else reason)
+        taken = sum(parameter_bytes(row, self.plan.committed[row.name]) for row in self.plan.rows)
+        self._budget.placeholder = f"now {taken:,} bytes"
 
     def _show_selection(self) -> None:
         pass
@@ -154,29 +194,26 @@ class StepsMenu(PlanView):
     @guarded
     def _on_step(self, step: Step) -> None:
         if not self._reason():
+            budget = _read_bytes(self._budget.value)
             self._done = (None, "")
-            self._lane.ask(step.name, lambda job: self._do(step, job))
+            self._lane.ask(step.name, lambda job: self._do(step, budget, job))
             self.refresh()
 
-    def _do(self, step: Step, job: Job) -> None:
+    def _do(self, step: Step, budget: int | None, job: Job) -> None:
         job.advance(0, None, "")
-        before = self.plan.adjustments
-        entry = step.run(
-            self.plan,
-            self._data,
-            twin_of(self.plan.network_of()),
-            progress=lambda _, done, total: job.advance(done, total, "steps"),
-            stop=lambda: job.stopped,
-        )
-        told = (
-            "stopped, the plan is as it was" if entry is None else summary(step, before, self.plan.adjustments, entry)
-        )
-        self._finish(entry, f"{step.name}: {told}")
+        assert self._data is not None
+
+        def told(what: str, done: int, total: int) -> None:
+            job.advance(done, total, f"in {what}")
+
+        model = twin_of(self.plan.network_of())
+        done = step.run(self.plan, self._data, model, budget, told, lambda: job.stopped)
+        self._finish(f"{step.name}: {done or 'stopped, the plan is as it was'}")
 
     @drawing
-    def _finish(self, entry: Commit | None, done: str) -> None:
+    def _finish(self, done: str) -> None:
         self.clear_report()
-        self._done = (entry, done)
+        self._done = (self.plan.change, done)
         self._told(done)
 
     def _on_pace(self, pace: Pace | None) -> None:
@@ -189,23 +226,32 @@ class StepsMenu(PlanView):
         self.report(error)
 
 
-def summary(step: Step, before: Adjustments, after: Adjustments, entry: Commit) -> str:
+def summary(changes: Iterable[str], before: Adjustments, after: Adjustments, entry: Commit) -> str:
     """What a step did, in a sentence.
 
     Examples
     --------
+    >>> import numpy as np
     >>> after = Adjustments(shifts={"conv.bias": np.array([0.1])})
-    >>> summary(STEPS[1], Adjustments(), after, Commit.now("biases corrected", {}))
+    >>> summary(["shifts"], Adjustments(), after, Commit.now("biases corrected", {}))
     '1 bias corrected'
     """
-    told = [
-        _told(sum(1 for row, new in getattr(after, part).items() if getattr(before, part).get(row) is not new), *words)
-        for part, words in WORDS.items()
-        if part in step.changes
-    ]
+    told = []
+    for part in changes:
+        old, new = getattr(before, part), getattr(after, part)
+        told.append(_told(sum(1 for row, what in new.items() if old.get(row) is not what), *WORDS[part]))
     told.append(_told(len(entry.changes), "window", "windows", "chosen anew"))
     return ", ".join(filter(None, told)) or "there was nothing to do"
 
 
 def _told(count: int, one: str, many: str, done: str) -> str:
     return f"{count} {one if count == 1 else many} {done}" if count else ""
+
+
+def _read_bytes(text: str) -> int | None:
+    digits = text.strip().removesuffix("bytes").replace(",", "").strip()
+    if not digits:
+        return None
+    if not digits.isdecimal():
+        raise PlanError(f"cannot read the budget {text!r}; write a number of bytes, such as 12,000, or nothing")
+    return int(digits)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from qwidgets.calibration import Calibration, calibrate
-from qwidgets.errors import DataError
+from qwidgets.errors import DataError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
+from qwidgets.validating.sizes import parameter_bytes
 from qwidgets.widgets import LayerTable, Workbench
 from qwidgets.widgets.steps_menu import STEPS, StepsMenu
 from tests.test_adjustments import DATA, MODEL
@@ -84,6 +85,39 @@ def test_a_step_does_what_the_plan_s_method_does_and_undo_takes_it_back(
     assert words not in text_of(menu)
 
 
+def test_a_search_gives_drafts_within_its_budget(plan: Plan, calibration: Calibration) -> None:
+    menu, told = menu_of(plan)
+    taken = sum(parameter_bytes(row, plan.committed[row.name]) for row in plan.rows)
+    assert menu._budget.placeholder == f"now {taken:,} bytes"
+    menu._budget.value = f"{taken - 200:,} bytes"
+    press(menu, "Search")
+    finished(menu)
+    assert menu.problem is None
+    other = calibration.propose(8, per_channel=True)
+    other.search(DATA, taken - 200, MODEL, progress=False)
+    assert plan.drafts
+    assert dict(plan.drafts) == dict(other.drafts)
+    assert sum(parameter_bytes(row, plan[row.name]) for row in plan.rows) <= taken - 200
+    assert f"Search: {len(plan.drafts)} drafts; look at them" in text_of(menu)
+    assert "drafts" in told[-1]
+    assert all(button.disabled for button in menu._buttons)
+    plan.undo()
+    assert not plan.drafts
+
+
+def test_a_budget_that_makes_no_sense_or_cannot_be_met_is_answered(plan: Plan) -> None:
+    menu, told = menu_of(plan)
+    menu._budget.value = "a lot"
+    press(menu, "Search")
+    assert "cannot read the budget" in text_of(menu)
+    menu._budget.value = "7"
+    press(menu, "Search")
+    finished(menu)
+    assert isinstance(menu.problem, PlanError)
+    assert not plan.drafts
+    assert told == []
+
+
 def test_the_table_tells_which_tensors_are_adjusted_and_how(plan: Plan) -> None:
     table = LayerTable(plan)
     plan.equalize(DATA, MODEL, progress=False)
@@ -124,7 +158,7 @@ def test_stopping_leaves_the_plan_as_it_was(plan: Plan) -> None:
     menu._redraw.flush()
     assert all(button.disabled for button in menu._buttons)
     assert "a step is at work" in menu._buttons[0].tooltip
-    until(lambda: "Correct bias: 1 of 5 steps" in text_of(menu))
+    until(lambda: "Correct bias: 1 of 5 in correct bias" in text_of(menu))
     menu._progress.stop.click()
     assert "stopping …" in text_of(menu)
     halt.set()
