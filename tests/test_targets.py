@@ -18,7 +18,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
-from qwidgets.targets import TARGETS, check_formats
+from qwidgets.targets import TARGETS, Target, check_formats
 from tests.networks import Recurrent, Reused
 
 
@@ -89,13 +89,15 @@ def test_esp_ppq_has_every_operation_of_its_targets() -> None:
     assert set(onnx.values()) <= EspdlQuantizer(BaseGraph("empty")).quant_operation_types
 
 
-def test_hls4ml_reads_every_layer_of_its_target() -> None:
+def test_hls4ml_reads_the_layers_that_its_target_is_made_of() -> None:
     pytest.importorskip("hls4ml")
     from hls4ml.converters.pytorch_to_hls import get_supported_pytorch_layers
 
-    layers = {"avg_pool1d": "AvgPool1d", "avg_pool2d": "AvgPool2d", "batch_norm": "BatchNorm2d", "conv1d": "Conv1d"}
-    layers |= {"conv2d": "Conv2d", "leaky_relu": "LeakyReLU", "linear": "Linear", "relu": "ReLU"}
-    layers |= {name: name for name in ("add", "cat", "concat", "concatenate", "mul", "sub")}
+    layers = {"batch_norm": "BatchNorm2d", "conv1d": "Conv1d", "conv2d": "Conv2d", "linear": "Linear"}
+    layers |= dict.fromkeys(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"], "ReLU")
+    layers |= dict.fromkeys(["avg_pool1d", "adaptive_avg_pool1d"], "AvgPool1d")
+    layers |= dict.fromkeys(["avg_pool2d", "adaptive_avg_pool2d", "mean"], "AvgPool2d")
+    layers |= {name: name for name in ("add", "mul", "sub")}
     assert frozenset(layers) == TARGETS["hls4ml"].operations
     assert set(layers.values()) <= set(get_supported_pytorch_layers())
 
@@ -223,9 +225,35 @@ def test_a_bias_too_long_for_the_sums_of_the_s3_is_found_by_its_integers(calibra
     assert largest >= 2**19
 
 
+def without(target: str, operation: str) -> Target:
+    """A target that lacks an operation."""
+    known = TARGETS[target]
+    assert known.operations is not None
+    return dataclasses.replace(known, operations=known.operations - {operation})
+
+
 def test_what_is_fused_into_a_row_is_judged_too(plan: Plan) -> None:
-    assert "hardtanh" in reasons(plan, "hls4ml", "blocks.0.depthwise")[0]
-    assert not check_formats(plan, "hls4ml").index.isin(["blocks.0.depthwise"]).any()
+    target = without("integer", "hardtanh")
+    (line,) = plan.check(target).to_dict("records")
+    assert "has a hardtanh in it" in line["reason"]
+    assert list(plan.check(target).index) == ["blocks.0.depthwise"]
+    assert check_formats(plan, target).empty
+
+
+def test_what_a_sum_joins_has_one_window_where_the_target_takes_no_other(calibration: Calibration) -> None:
+    plan = calibration.propose(8, target="esp32p4")
+    joined = {plan["blocks.0.pointwise"], plan["blocks.2.conv2"], plan["blocks.2.add"]}
+    assert len(joined) == 1
+    fmt = plan["blocks.2.add"]
+    assert isinstance(fmt, FixedPoint)
+    plan["blocks.2.conv2"] = dataclasses.replace(fmt, fraction_length=fmt.fraction_length + 1)
+    (line,) = plan.check("esp32p4").to_dict("records")
+    assert "has another window than 'blocks.2.add', which it enters" in line["reason"]
+    plan.commit()
+    plan.lock("blocks.2.conv2")
+    assert plan.propose(8, target="esp32p4") == {}
+    assert plan["blocks.2.add"] == plan["blocks.0.pointwise"] == plan["blocks.2.conv2"]
+    assert plan.check("esp32p4").empty
 
 
 def test_an_operation_in_float_does_not_fit_where_there_is_no_float() -> None:
@@ -332,7 +360,7 @@ def test_rounding_is_the_target_s_where_it_rounds(calibration: Calibration) -> N
 
 def test_what_the_target_cannot_have_is_left_out_and_named(calibration: Calibration) -> None:
     plan = Plan(calibration)
-    left_out = plan.propose(8, target="hls4ml")
+    left_out = plan.propose(8, target=without("hls4ml", "adaptive_avg_pool2d"))
     assert list(left_out) == ["pool"]
     assert "does not compute adaptive_avg_pool2d" in left_out["pool"]
     assert "pool" not in plan.drafts

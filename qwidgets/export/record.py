@@ -102,7 +102,7 @@ def _record(plan: Plan, model: nn.Module | None) -> dict[str, Any]:
     quantized = committed_network(plan, model)
     measured = plan.measured
     assert measured is not None  # or there would be no network
-    last = {name: commit for commit in plan.history for name in commit.changes}
+    last = {name: commit for commit in plan.history for name, (old, new) in commit.changes.items() if old != new}
     record = {
         "qwidgets": "record",
         "schema": SCHEMA,

@@ -170,7 +170,8 @@ def _row(
     ]
     if in_network is not None:
         shown.append(_sqnr(in_network[name], ""))
-    last = next((commit for commit in reversed(plan.history) if name in commit.changes), None)
+    changes = ((commit.note, *commit.changes.get(name, (None, None))) for commit in reversed(plan.history))
+    note = next((note for note, old, new in changes if old != new), "")
     severities = {figure.severity for figure in shown}
     return {
         "name": name,
@@ -185,7 +186,7 @@ def _row(
         "count": f"{calibration[name].count:,}",
         "figures": shown,
         "severity": "severe" if "severe" in severities else "notable" if "notable" in severities else "",
-        "note": "" if last is None else last.note,
+        "note": note,
     }
 
 
@@ -246,7 +247,7 @@ def _adjustments(plan: "Plan") -> Iterator[tuple[str, str]]:
 
 
 def _commit(commit: "Commit") -> dict[str, Any]:
-    changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items()]
+    changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items() if old != new]
     return {
         "when": commit.when,
         "who": commit.who,

@@ -87,6 +87,7 @@ def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Mi
         *wiring.of_shifts(target, network, program),
         *wiring.of_biases(target, network, program, formats),
         *wiring.of_words(target, program),
+        *wiring.of_shared(target, network, formats),
         *wiring.of_float_islands(target, network, program),
     ]
     yield from (misfit for misfit in of_rows if misfit.name in plan)  # what nothing uses has no row

@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qwidgets import schemes
 from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.errors import PlanError
+from qwidgets.fixed_point import FixedPoint
 from qwidgets.planning import plan_formats
-from qwidgets.planning.plan_state import NumberFormat
-from qwidgets.targets import misfits
+from qwidgets.planning.plan_state import Format, NumberFormat
+from qwidgets.simulation import recapture
+from qwidgets.targets import misfits, wiring
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target
 
@@ -33,7 +35,9 @@ def propose(
     """Choose formats that fit a target, for some tensors of a plan.
 
     Words are as long as was asked for, or else the next shorter that the target has; the sign, the rounding, windows
-    per channel and biases are as it takes them.
+    per channel and biases are as it takes them. Tensors that a sum or a concatenation joins get one window where it
+    takes no other: the highest that was chosen for any of them, or that of one which keeps its format. For that the
+    plan must know its network.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def propose(
         if options.get("signed") is False:
             raise PlanError(f"{target.title} takes signed formats only; leave signed=False out")
         options = {**options, "signed": True}
-    formats = {name: plan[name] for name in plan}
+    formats: dict[str, Format] = {name: plan[name] for name in plan}
     calls = Counter(row.layer for row in plan.rows if row.kind == "activation")
     chosen: dict[str, NumberFormat] = {}
     left_out: dict[str, str] = {}
@@ -63,12 +67,31 @@ def propose(
             else:
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
+    if target.shared and plan.model is not None:
+        _share(wiring.sharing(target, recapture(plan.model, plan)), chosen, formats)
     for row in map(plan.row, names):  # once what leaves each layer is known
         against = next(misfits.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
         if against and row.name not in left_out:
             left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
             chosen.pop(row.name, None)
     return chosen, left_out
+
+
+def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, NumberFormat], formats: dict[str, Format]) -> None:
+    """Give tensors that are joined, directly or by way of others, one format."""
+    groups: dict[str, set[str]] = {}
+    for pair in pairs:
+        joined = set().union(*(groups.get(name, {name}) for name in pair))
+        groups.update(dict.fromkeys(joined, joined))
+    for group in {id(group): sorted(group) for group in groups.values()}.values():
+        members = [(name, fmt) for name in group if isinstance(fmt := formats[name], FixedPoint)]
+        if not members:
+            continue
+        kept = [fmt for name, fmt in members if name not in chosen]
+        shared = kept[0] if kept else max((fmt for _, fmt in members), key=lambda fmt: fmt.msb)
+        for name in group:
+            if name in chosen:
+                chosen[name] = formats[name] = shared
 
 
 def _sums_with(target: Target, row: "Row", calls: Mapping[str, int]) -> bool:

@@ -26,6 +26,7 @@ INTEGER = Target(
     per_channel=MappingProxyType({"conv1d": 32, "conv2d": 32, "conv3d": 32, "linear": 32}),
     wider_weights=True,
     mixes_words=True,
+    shared=frozenset(),
     bias="any",
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
@@ -50,6 +51,7 @@ ONNX_RUNTIME = Target(
     per_channel=MappingProxyType({"conv1d": 16, "conv2d": 16, "conv3d": 16, "linear": 16}),
     wider_weights=True,
     mixes_words=True,
+    shared=frozenset(),
     bias="aligned",
     bias_bits=MappingProxyType({8: 32, 16: 32}),
     shifts=None,
@@ -71,31 +73,22 @@ HLS4ML = Target(
     unsigned=True,
     roundings=("half_away", "half_even", "half_up", "floor", "zero"),
     overflows=("saturate", "wrap"),
-    rounds_weights=True,
+    rounds_weights=False,
     per_channel=MappingProxyType({}),
     wider_weights=True,
     mixes_words=True,
+    shared=frozenset(),
     bias="any",
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
     floats=False,
-    operations=_JOINS
-    | {
-        "add",
-        "avg_pool1d",
-        "avg_pool2d",
-        "batch_norm",
-        "conv1d",
-        "conv2d",
-        "leaky_relu",
-        "linear",
-        "mul",
-        "relu",
-        "sub",
-    },
+    operations=_CLAMPS | _POOLS | {"add", "batch_norm", "conv1d", "conv2d", "linear", "mean", "mul", "sub"},
 )
-"""One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width; its tables for softmax, sigmoid and tanh give other
-integers than a float function between two formats, so these do not count as computed."""
+"""One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width.
+
+Clamps can be put together of its ReLU and shifts, averages over all places of its average pooling. Its tables for
+softmax, sigmoid and tanh give other integers than a float function between two formats, so these do not count.
+"""
 
 CMSIS_NN = Target(
     name="cmsis_nn",
@@ -116,6 +109,7 @@ CMSIS_NN = Target(
     per_channel=MappingProxyType({"conv1d": 16, "conv2d": 16, "linear": 8}),
     wider_weights=True,
     mixes_words=False,
+    shared=frozenset(),
     bias="aligned",
     bias_bits=MappingProxyType({8: 32, 16: 32}),
     shifts=(-6, 31),
@@ -145,7 +139,7 @@ _ESP_OPERATIONS = (
 _ESP_SOURCE = (
     "https://docs.espressif.com/projects/esp-dl/en/latest/tutorials/how_to_quantize_model.html (symmetric, power of "
     "two, 8 and 16 bits, rounding); esp-ppq 1.3.12, esp_ppq/quantization/quantizer/EspdlQuantizer.py (granularity, "
-    "rounding, bits of a bias, operations)"
+    "rounding, bits of a bias, operations), esp_ppq/api/setting.py (align_elementwise_to, align_concat_to)"
 )
 
 ESP32_S3 = Target(
@@ -161,13 +155,15 @@ ESP32_S3 = Target(
     per_channel=MappingProxyType({}),
     wider_weights=False,
     mixes_words=True,
+    shared=_JOINS | {"add", "sub"},
     bias="accumulator",
     bias_bits=MappingProxyType({8: 20, 16: 40}),
     shifts=None,
     floats=False,
     operations=_ESP_OPERATIONS,
 )
-"""One exponent for each tensor; ESP-PPQ rounds the weights itself. An int8 layer sums in 20 bits."""
+"""One exponent for each tensor; ESP-PPQ rounds the weights itself, and gives the operands of a sum the exponent of the
+result. An int8 layer sums in 20 bits."""
 
 ESP32_P4 = Target(
     name="esp32p4",
@@ -182,6 +178,7 @@ ESP32_P4 = Target(
     per_channel=MappingProxyType({"conv1d": 16, "conv2d": 16, "linear": 16}),
     wider_weights=False,
     mixes_words=True,
+    shared=_JOINS | {"add", "sub"},
     bias="accumulator",
     bias_bits=MappingProxyType({8: 32, 16: 40}),
     shifts=None,

@@ -38,6 +38,8 @@ class Target:
         Whether a weight may have a longer word than what leaves its layer.
     mixes_words
         Whether what enters and what leaves an operation may be stored in different widths.
+    shared
+        The operations that read tensors of the window that their result has, and no other.
     bias
         "any": a bias has a format of its own. "aligned": it is stored at the step of its layer's sums, to which any
         format can be brought beforehand. "accumulator": it is rounded to that step and to nothing else.
@@ -64,6 +66,7 @@ class Target:
     per_channel: Mapping[str, int]
     wider_weights: bool
     mixes_words: bool
+    shared: frozenset[str]
     bias: BiasRule
     bias_bits: Mapping[int, int]
     shifts: tuple[int, int] | None

@@ -111,6 +111,35 @@ def of_words(target: Target, program: Program) -> Iterator[Misfit]:
                 )
 
 
+def of_shared(target: Target, network: Network, formats: Mapping[str, Format]) -> Iterator[Misfit]:
+    """Name the tensors that enter a sum or a concatenation with another window than the result has."""
+    for result, operand in dict.fromkeys(sharing(target, network)):
+        one, other = formats[result], formats[operand]
+        if not isinstance(one, FixedPoint) or not isinstance(other, FixedPoint):
+            continue
+        if (one.word_length, one.fraction_length) != (other.word_length, other.fraction_length):
+            yield Misfit(
+                operand,
+                f"has another window than {result!r}, which it enters, and {target.title} has one for both",
+                f"plan[{operand!r}] = plan[{result!r}]",
+            )
+
+
+def sharing(target: Target, network: Network) -> Iterator[tuple[str, str]]:
+    """Give the results and operands that are to have one window, in pairs."""
+    rows = {node: row for row, node in network.nodes.items()}
+    for node in network.graph.graph.nodes:
+        if operations.name_of(node) not in target.shared:
+            continue
+        end = node
+        while end not in rows and len(end.users) == 1:  # through the activation function that is fused
+            end = next(iter(end.users))
+        for operand in node.all_input_nodes:
+            source = operations.trail_of(operand)[-1]
+            if end in rows and source in rows:
+                yield rows[end], rows[source]
+
+
 def of_float_islands(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
     """Name what is computed in float, where the target has none, and its operation was not named already."""
     own = {row.name: row.operation for row in network.rows}
