@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -51,6 +52,31 @@ def test_a_proposal_is_committed_and_says_how_it_came_about(plan: Plan) -> None:
     assert all(fmt is not None and fmt.word_length == 8 for fmt in plan.committed.values())
     assert "minmax" in plan.history[0].note
     assert len(plan.history[0].changes) == len(plan)
+
+
+def test_setting_the_rounding_drafts_inputs_and_activations_only(plan: Plan) -> None:
+    plan["2"] = None
+    plan.lock("0")
+    plan.commit()
+    before = dict(plan.committed)
+    assert plan.set_rounding("half_even") == ["input"]
+    assert plan.drafts == {"input": dataclasses.replace(before["input"], rounding="half_even")}  # type: ignore[type-var]
+    assert plan.set_rounding("half_even") == []
+    plan.unlock("0")
+    assert plan.set_rounding("floor", "[02]") == ["0"]
+    plan.undo()
+    assert plan["0"] == before["0"]
+
+
+def test_a_rounding_that_cannot_be_set_changes_nothing(plan: Plan) -> None:
+    with pytest.raises(FormatError, match="rounding must be one of"):
+        plan.set_rounding("nearest")
+    with pytest.raises(PlanError, match="no input or activation"):
+        plan.set_rounding("half_even", "*.weight")
+    plan.lock("0")
+    with pytest.raises(PlanError, match="locked"):
+        plan.set_rounding("half_even", "0")
+    assert not plan.drafts
 
 
 def test_what_is_set_is_a_draft_until_it_is_committed(plan: Plan, seen: list[Change]) -> None:

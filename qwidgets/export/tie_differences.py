@@ -48,46 +48,32 @@ def tie_differences(
     DataError
         There is no batch, or one cannot be fed: its number is named.
     """
-    leaves = leaves_of(quantized.network, model, data)
-    program = quantized.program
-    formats = {**program.formats, **{row: dataclasses.replace(fmt, rounding="half_even") for row, fmt in rows.items()}}
-    even = Program(quantized.network, formats, 32, quantized.adjustments)
-    seen = dict.fromkeys(program.rows.values(), 0)
-    ties, differing = dict(seen), dict(seen)
-    for batch in leaves:
+    program, graph = quantized.program, quantized.network.graph.graph
+    to_even = {row: dataclasses.replace(fmt, rounding="half_even") for row, fmt in rows.items()}
+    even = Program(quantized.network, {**program.formats, **to_even}, 32, quantized.adjustments)
+    counts = {row: dict.fromkeys(COLUMNS[1:], 0) for row in program.rows.values()}
+    for batch in leaves_of(quantized.network, model, data):
+        inputs = dict(zip(graph.find_nodes(op="placeholder"), batch, strict=True))
         ours: dict[Node, Any] = {}
         theirs: dict[Node, Any] = {}
-        inputs = iter(batch)
-        for node in quantized.network.graph.graph.nodes:
-            if node.op == "output":
-                break
-            if node.op == "placeholder":
-                ours[node] = theirs[node] = next(inputs)
-            elif node.op == "get_attr":
-                ours[node] = theirs[node] = quantized.tensor(str(node.target)) if node not in program.steps else None
+        for node in graph.nodes:
+            if node.op in ("placeholder", "get_attr"):
+                ours[node] = theirs[node] = inputs[node] if node in inputs else quantized.tensor(str(node.target))
+            if node.op == "output" or node not in program.steps:
+                continue
             with torch.no_grad():
-                alone = (
-                    even.steps[node](_looking(quantized, ours)) if node in program.rows and node in even.steps else None
-                )
-                if node in program.steps:
-                    ours[node] = program.steps[node](_looking(quantized, ours))
-                    theirs[node] = even.steps[node](_looking(quantized, theirs))
-            if node in program.rows:
-                row = program.rows[node]
-                seen[row] += ours[node].numel()
-                ties[row] += 0 if alone is None else _unequal(ours[node], alone)
-                differing[row] += _unequal(ours[node], theirs[node])
-    roundings = {row: getattr(program.formats[row], "rounding", "float") for row in seen}
-    table = pd.DataFrame(
-        {
-            "rounding": pd.Series(roundings),
-            "values": pd.Series(seen),
-            "ties": pd.Series(ties),
-            "differing": pd.Series(differing),
-        },
-        index=list(seen),
-    )
-    return table[[row in rows or differing[row] > 0 for row in seen]]
+                alone = even.steps[node](_looking(quantized, ours)) if node in program.rows else None
+                ours[node] = program.steps[node](_looking(quantized, ours))
+                theirs[node] = even.steps[node](_looking(quantized, theirs))
+            if alone is not None:
+                count = counts[program.rows[node]]
+                count["values"] += ours[node].numel()
+                count["ties"] += _unequal(ours[node], alone)
+                count["differing"] += _unequal(ours[node], theirs[node])
+    shown = [row for row, count in counts.items() if row in rows or count["differing"]]
+    roundings = {row: getattr(program.formats[row], "rounding", "float") for row in shown}
+    table = [{"rounding": roundings[row], **counts[row]} for row in shown]
+    return pd.DataFrame(table, index=shown, columns=list(COLUMNS))
 
 
 def _looking(quantized: QuantizedNetwork, values: Mapping[Node, Any]) -> Callable[[Any], Any]:

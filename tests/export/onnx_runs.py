@@ -60,7 +60,7 @@ def session_of(model: onnx.ModelProto, optimized: bool) -> onnxruntime.Inference
 
 def differing_rows(path: Path, quantized: QuantizedNetwork, *inputs: Tensor) -> dict[str, int]:
     """How many codes of each row differ, with graph optimizations off or on, where any do."""
-    expected, counts = integers_of(quantized, *inputs), {}
+    expected, counts = integers_of(quantized, *inputs), dict[str, int]()
     for optimized in (False, True):
         found = integers_in(path, *inputs, optimized=optimized)
         assert set(found) == set(expected)
