@@ -8,7 +8,7 @@ the windows of weights, biases and inputs: those it calibrates by itself.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -50,7 +50,7 @@ def to_espdl(
     ExportError
         ESP-DL cannot take a format (it has signed words of 8 or 16 bits that saturate, weights per channel on the
         ESP32-P4 only, and one format for what is added or concatenated and the result), or the network; the text
-        names it.
+        names it. Or there is no such target.
     ExtraError
         ESP-PPQ is not installed.
     FileError
@@ -66,6 +66,8 @@ def to_espdl(
         setting = QuantizationSettingFactory.from_json(Path("espdl.json").read_text())
         espdl_quantize_torch(model, "model.espdl", batches, 32, [1, 3, 224, 224], setting=setting, target="esp32p4")
     """
+    if target not in get_args(Target):
+        raise ExportError(f"ESP-DL is exported for {', '.join(map(repr, get_args(Target)))}, not for {target!r}")
     network = committed_network(plan, model).network
     if plan.adjustments:
         raise ExportError(

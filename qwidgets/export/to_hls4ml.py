@@ -80,9 +80,8 @@ def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
 
     Returns
     -------
-    What ``hls4ml.converters.convert_from_pytorch_model`` takes as ``hls_config``; layers have the names that hls4ml
-    gives them, which are the module paths with ``_`` for each dot. Reuse factors and strategies in it may be changed,
-    types may not.
+    What ``hls4ml.converters.convert_from_pytorch_model`` takes as ``hls_config``. Layers have the names that hls4ml
+    gives them, which are the module paths with ``_`` for each dot. The types must stay as they are.
 
     Raises
     ------
@@ -190,7 +189,7 @@ class _Translation:
         self.types.append(piece.types)
         if not isinstance(piece.does, nn.Module):
             return self._graph.call_function(piece.does, tuple(inputs))
-        name = base = piece.name if piece.name[0].isalpha() else f"_{piece.name}"
+        name = base = f"_{piece.name}" if piece.name[0].isdigit() else piece.name
         number = 0
         while name in self._modules:
             number += 1

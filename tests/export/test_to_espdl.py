@@ -98,6 +98,7 @@ def test_esp_ppq_gives_every_activation_the_scale_and_the_kernel_of_the_plan(
         ({"0": FixedPoint(12, 4)}, "esp32p4", r"'0' has 12 bits.*8 or 16"),
         ({"0": FixedPoint(8, 4, overflow="wrap")}, "esp32p4", r"'0' wraps around"),
         ({"input": None}, "esp32p4", r"'input' stays in float"),
+        ({}, "esp8266", r"'esp32p4', 'esp32s3', 'c', not for 'esp8266'"),
         ({"0.weight": FixedPoint(16, 4)}, "esp32p4", r"'0' has 8 bits and its weight 16"),
     ],
 )

@@ -142,6 +142,7 @@ def test_random_formats_give_the_same_codes_in_every_layer(seed: int, tmp_path: 
     assert_same(randomized(plan_of(lively(Crossing()), inputs), seed), inputs, tmp_path)
 
 
+@pytest.mark.slow
 def test_sequences_give_the_same_codes_too(tmp_path: Path) -> None:
     torch.manual_seed(2)
     inputs = torch.randn(64, 2, 19)
