@@ -114,13 +114,10 @@ class Head:
 
     def constants(self) -> Constants | None:
         """Give what the header of weights says of the layer."""
+        title = f"{self.row}: {operations.name_of(self.node)}"
         if self._weighted is not None:
-            return self._weighted.constants(f"{self.row}: {operations.name_of(self.node)}")
-        return (
-            Constants(f"{self.row}: {operations.name_of(self.node)}", {}, tuple(self.named.arrays))
-            if self.named.arrays
-            else None
-        )
+            return self._weighted.constants(title)
+        return Constants(title, {}, tuple(self.named.arrays)) if self.named.arrays else None
 
 
 def _conv(head: Head) -> list[FunctionCall]:

@@ -179,11 +179,10 @@ class Lowering:
         known = {**self.program.rows, **self.program.constants}
         origin = operations.trail_of(node)
         source = origin[2] if operations.name_of(node) == "getitem" else origin[1]
-        if self.program.operands[node].integers is not None:
-            return  # a constant: written in its new places where it is used
         row = next(known[step] for step in origin if step in known)
         fmt = self.program.formats[row]
-        assert isinstance(fmt, FixedPoint)
+        if self.program.operands[node].integers is not None or not isinstance(fmt, FixedPoint):
+            return  # a constant: written in its new places where it is used
         try:
             name, stored = self.source(source)
             move = moves.move_of(node, source, self.run, name, stored, fmt)

@@ -24,6 +24,8 @@ def move_of(node: Node, source: Node, run: ExampleRun, name: str, storage: Raw, 
         The move is not written in C.
     """
     operation = operations.name_of(node)
+    if operation == "getitem":
+        operation = operations.name_of(node.all_input_nodes[0])
     if operation in ("max_pool1d", "max_pool2d"):
         return _max_pool(node, run.shapes[source], run.shapes[node], name, storage)
     if operation in ("constant_pad_nd", "pad"):
