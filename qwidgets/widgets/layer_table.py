@@ -100,18 +100,18 @@ class LayerTable(PlanView):
         with DRAWING:
             if sqnr_db != self._measured:
                 self._measured = dict(sqnr_db)
-                self._frame["in net dB"] = self._measured_column(self._frame.index)
-                self._show_rows()
+                self._redraw()  # when there is time for it, as a window may be in motion
 
     def _show(self, changed: frozenset[str]) -> None:
         names = [name for name in self.plan.names if name in changed]
         part = self.plan.table(names)
         if len(names) == len(self._table):
             self._table, self._frame = part, self._shown(part)
-        else:
+        elif names:
             # Reading all figures anew would take longer than all the rest together.
             self._table.loc[names] = part
             self._frame.loc[names] = self._shown(part)
+        self._frame["in net dB"] = self._measured_column(self._frame.index)
         self._show_rows()
 
     def _show_selection(self) -> None:
