@@ -75,7 +75,7 @@ class Job:
 
     def run(self) -> None:
         """Do the work on the thread that calls."""
-        self._began = time.monotonic()
+        self.advance(0, None, "")
         self._work(self)
 
 

@@ -26,7 +26,7 @@ COLUMNS = {
     "tensor": Column(width=168),
     "kind": Column(),
     "state": Column(),
-    "window": Column(width=112),
+    "window": Column(width=128),
     "under %": _judged(".3~r", "underflow_percent"),
     "over %": _judged(".3~r", "overflow_percent"),
     "SQNR dB": _judged(".1f", "sqnr_db"),
@@ -105,8 +105,7 @@ class LayerTable(PlanView):
         with DRAWING:
             if sqnr_db != self._measured:
                 self._measured = dict(sqnr_db)
-                self._frame["in net dB"] = self._measured_column(self._frame.index)
-                self._show_rows()
+                self._redraw()  # when there is time for it, as a window may be in motion
 
     def show_misfits(self, reasons: Mapping[str, str]) -> None:
         """Mark the tensors that do not fit what the plan is for, each with the reason."""
@@ -122,9 +121,10 @@ class LayerTable(PlanView):
         part = self._read(names)
         if len(names) == len(self._table):
             self._table, self._frame = part, self._shown(part)
-        else:
+        elif names:
             # Reading all figures anew would take longer than all the rest together.
             self._table, self._frame = _updated(self._table, part), _updated(self._frame, self._shown(part))
+        self._frame["in net dB"] = self._measured_column(self._frame.index)
         self._show_rows()
 
     def _show_selection(self) -> None:

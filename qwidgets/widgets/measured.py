@@ -1,19 +1,24 @@
 """What was measured of a plan's formats, under the formats that it was measured for.
 
 A figure belongs to the formats that it was measured with. Kept so, none is ever shown for others, and undoing a step
-brings its figures back without measuring anew. This module runs `qwidgets.validate` and remembers; it draws nothing.
+brings its figures back without measuring anew. This module does what
+`qwidgets.validate` does and remembers; it draws nothing.
 """
 
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
 from qwidgets.errors import DataError
+from qwidgets.network import Network
 from qwidgets.plan import Plan
-from qwidgets.validation import validate
+from qwidgets.planning.adjustments import Adjustments
+from qwidgets.simulation import recapture
+from qwidgets.validating.comparison import compare
 from qwidgets.widgets.lane import Job
 from qwidgets.widgets.samples import Count, Reading, total_of
 
@@ -61,6 +66,35 @@ class _Known:
     few: Result | None = None
     most: Result | None = None
     number: float | None = None
+
+
+class Captured:
+    """A network that is captured once for many plans; anew only where its weights or what adjusts them have changed.
+
+    Capturing takes longer than a look at some samples, and keeps the processor from what is drawn meanwhile.
+
+    Attributes
+    ----------
+    model
+        What is captured.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._lock = threading.Lock()
+        self._adjustments: Adjustments | None = None
+        self._versions: tuple[object, ...] = ()
+        self._network: Network | None = None
+
+    def of(self, plan: Plan) -> Network:
+        """Give the network, adjusted as a plan says."""
+        with self._lock:
+            tensors = [*self.model.parameters(), *self.model.buffers()]
+            versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+            if self._network is None or self._adjustments is not plan.adjustments or versions != self._versions:
+                self._network = plan.adjustments.applied(recapture(self.model, plan))
+                self._adjustments, self._versions = plan.adjustments, versions
+            return self._network
 
 
 class Measured:
@@ -132,7 +166,7 @@ def as_committed(plan: Plan) -> Plan:
 
 
 def measure(
-    model: nn.Module, trial: Plan, data: Iterable[Any], total: int | None, unit: str, job: Job, run: Run = (0, 1)
+    captured: Captured, trial: Plan, data: Iterable[Any], total: int | None, unit: str, job: Job, run: Run = (0, 1)
 ) -> Result:
     """Validate what a plan has committed, over as much of the data as there is until the job is stopped.
 
@@ -154,7 +188,7 @@ def measure(
     whole = None if each is None else each * run[1]
     reading = Reading(data, lambda done: job.advance(done + (each or 0) * run[0], whole, unit), lambda: job.stopped)
     try:
-        report = validate(model, trial, reading)
+        report = compare(captured.of(trial), captured.model, trial, reading)
     except DataError:
         if reading.ended_early:
             job.go_on()

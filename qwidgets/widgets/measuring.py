@@ -18,14 +18,14 @@ from qwidgets.simulation import quantize
 from qwidgets.validation import Health, health, sensitivity
 from qwidgets.widgets.background import twin_of
 from qwidgets.widgets.lane import Job, Lane, Pace
-from qwidgets.widgets.measured import Evaluate, Measured, as_committed, as_if_committed, evaluated, measure
+from qwidgets.widgets.measured import Captured, Evaluate, Measured, as_committed, as_if_committed, evaluated, measure
 from qwidgets.widgets.samples import Count, can_be_read_again, first, size_of, total_of
 from qwidgets.widgets.throttle import Debounce
 
 FEW = 128
 """Samples that are looked at whenever a draft changes."""
 
-PAUSE = 0.25
+PAUSE = 0.15
 """Seconds without another change after which a draft is measured."""
 
 
@@ -147,6 +147,7 @@ class Measuring:
         self.checked: Checked | None = None
         self.sensitivity: tuple[pd.DataFrame, str] | None = None
         self._model = material.model
+        self._captured = None if material.model is None else Captured(material.model)
         # The user's function may do what it likes with its model, and the notebook has that one in its hands.
         self._evaluated_model = None if material.model is None or material.evaluate is None else twin_of(material.model)
         self._quick, self._long, self._user = (
@@ -158,15 +159,11 @@ class Measuring:
 
     def follow(self, kind: str) -> None:
         """Measure what a change of the plan made new, on the first samples."""
-        if self.material.lack:
-            return
-        if kind == "lock":
-            return
         if kind in DRAFTING:
             self._drafted()
-            return
-        self._measure_draft()
-        self._evaluate_commit()
+        elif kind != "lock":
+            self._measure_draft()
+            self._evaluate_commit()
 
     def validate(self) -> None:
         """Measure what is drafted and what is committed on all samples."""
@@ -200,7 +197,8 @@ class Measuring:
     # What is done about it
 
     def _measure_draft(self) -> None:
-        self._quick.ask("measuring", self._look)
+        if not self.material.lack:
+            self._quick.ask("measuring", self._look)
         self._evaluate_draft()
 
     def _first(self) -> list[Any]:
@@ -212,24 +210,24 @@ class Measuring:
             return self._few
 
     def _look(self, job: Job) -> None:
-        assert self._model is not None
+        assert self._captured is not None
         few = self._first()
         for state in (as_if_committed(self._plan), as_committed(self._plan)):
             if self.measured.few(state, drafted=False) is None:
-                result = measure(self._model, state, few, self._total, self.unit, job)
+                result = measure(self._captured, state, few, self._total, self.unit, job)
                 job.go_on()
                 self.measured.add(state, result, few=True)
                 self._on_measured()
 
     def _validate(self, job: Job) -> None:
-        assert self._model is not None
+        assert self._captured is not None
         assert self.material.validation is not None
         states = [as_if_committed(self._plan)]
         if self._plan.drafts:
             states.append(as_committed(self._plan))
         for index, state in enumerate(states):
             run = (index, len(states))
-            result = measure(self._model, state, self.material.validation, self._total, self.unit, job, run)
+            result = measure(self._captured, state, self.material.validation, self._total, self.unit, job, run)
             self.measured.add(state, result, few=False)
             self._on_measured()
             job.go_on()
@@ -265,14 +263,14 @@ class Measuring:
         self._on_measured()
 
     def _evaluate_commit(self) -> None:
-        if self.material.evaluate is None:
+        if self._evaluated_model is None:
             return
         if self.measured.in_float is None and not self._user.has("evaluating in float"):
             self._user.ask("evaluating in float", self._evaluate_float)
         self._user.ask("evaluating the commit", lambda job: self._evaluate(as_committed(self._plan), job))
 
     def _evaluate_draft(self) -> None:
-        if self.material.evaluate is not None and self._plan.drafts:
+        if self._evaluated_model is not None and self._plan.drafts:
             self._user.ask("evaluating the draft", lambda job: self._evaluate(as_if_committed(self._plan), job))
 
     def _evaluate_missing(self) -> None:

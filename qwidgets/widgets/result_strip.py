@@ -21,7 +21,7 @@ from qwidgets.widgets.view import View
 SECONDS_BETWEEN_PACES = 0.2
 MOST_COSTLY = 4
 WORTH_A_BAR = 0.5
-"""Seconds that a job takes before it is worth telling how far it is."""
+"""Seconds that a job takes before a bar is worth its place in the eye."""
 
 
 class ResultStrip(View):
@@ -61,6 +61,8 @@ class ResultStrip(View):
         self._bar = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="120px", visibility="hidden"))
         self._words = ipywidgets.HTML()
         self._words.add_class("qw-quiet")
+        self._words.add_class("qw-one-line")
+        self._words.layout = ipywidgets.Layout(flex="1 1 120px", min_width="0")  # it has its place also when empty
         self._pace: Pace | None = None
         self._tell_pace = Throttle(self._show_pace, SECONDS_BETWEEN_PACES)
         self._figures = ipywidgets.HTML()
@@ -83,7 +85,7 @@ class ResultStrip(View):
 
     def show(self, plan: Plan, measured: Measured, evaluate: str) -> None:
         """Show what is known of a plan as it stands; ``evaluate`` is the name of the user's function, or ""."""
-        if not self._lack:
+        if not self._lack or evaluate:
             self._figures.value = figures(states(plan, measured), evaluate)
 
     def show_check(self, checked: Checked | None, plan: Plan) -> None:
@@ -116,14 +118,11 @@ class ResultStrip(View):
     @drawing
     def _show_pace(self) -> None:
         pace = self._pace
-        told = pace is not None and (pace.seconds > WORTH_A_BAR or not pace.done)
         self._stop.disabled = pace is None
-        self._bar.layout.visibility = "visible" if told else "hidden"
-        self._words.value = escaped(pace) if told else ""
-        if pace is not None:
-            # Without a total the bar is full and striped, which says no more than that it is at work.
-            self._bar.max, self._bar.value = (pace.total or 1), (pace.done if pace.total else 1)
-            self._bar.bar_style = "" if pace.total else "info"
+        self._words.value = "" if pace is None else escaped(pace)
+        self._bar.layout.visibility = "visible" if pace and pace.total and pace.seconds > WORTH_A_BAR else "hidden"
+        if pace is not None and pace.total:
+            self._bar.max, self._bar.value = pace.total, pace.done
 
     @guarded
     def _clicked(self, button: ipywidgets.Button) -> None:

@@ -71,7 +71,7 @@ class SensitivityChart(PlanView):
             stroke_width=0,
             label_display=True,
             label_display_format=".1f",
-            label_font_style={"font-size": "11px"},
+            label_font_style={"font-size": "11px", "fill": "var(--qw-text)"},
         )
         self._bars.on_element_click(self._on_click)
         self._values, self._names = labelled_axis(self._x, "bottom"), labelled_axis(self._y, "left")
@@ -103,7 +103,7 @@ class SensitivityChart(PlanView):
 
     def _show_selection(self) -> None:
         chosen = [name in self.selection for name in self._shown]
-        opacities = [1.0 if mine or not any(chosen) else 0.5 for mine in chosen]
+        opacities = [1.0 if mine or not any(chosen) else 0.55 for mine in chosen]
         if opacities != list(self._bars.opacities):
             self._bars.opacities = opacities
         self._own = True
@@ -147,10 +147,8 @@ class SensitivityChart(PlanView):
         count = len(values)
         self._figure.layout.height = f"{count * ROW_HEIGHT + MARGIN['top'] + MARGIN['bottom']}px"
         self._y.min, self._y.max = -0.5, count - 0.5
-        low, high = min(0.0, *heights), max(0.0, *heights)
-        self._x.min, self._x.max = low, high
-        ticks = [low + (high - low) * part / 4 for part in range(5)]
-        label_ticks(self._values, {tick: f"{tick:.3g} dB" for tick in ticks})
+        self._x.min, self._x.max = min(0.0, *heights), max(0.0, *heights)
+        label_ticks(self._values, {tick: f"{tick:g} dB" for tick in round_ticks(self._x.min, self._x.max)})
         # Bars count from below.
         label_ticks(self._names, {float(count - 1 - place): style.shortened(n) for place, n in enumerate(self._shown)})
         with self._bars.hold_sync():
@@ -183,6 +181,20 @@ def cost_of(report: pd.DataFrame, which: str) -> "pd.Series[float]":
         return report["alone_sqnr_db"].astype(float)
     whole = float(report.attrs.get("sqnr_db", math.nan))
     return report["without_sqnr_db"].astype(float) - whole
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Give round numbers between two, some four of them.
+
+    Examples
+    --------
+    >>> round_ticks(-0.42, 1.5), round_ticks(0.0, 43.0)
+    ([0.0, 0.5, 1.0, 1.5], [0.0, 10.0, 20.0, 30.0, 40.0])
+    """
+    least = (high - low) / 5
+    decade = 10.0 ** math.floor(math.log10(least))
+    step = next(decade * part for part in (1, 2, 5, 10) if decade * part >= least)
+    return [round(place * step, 9) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def severity(value: float, which: str) -> style.Severity:

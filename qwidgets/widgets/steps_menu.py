@@ -154,8 +154,8 @@ class StepsMenu(PlanView):
         self._why = ipywidgets.HTML()
         self._why.add_class("qw-quiet")
         self._progress = ProgressRow(self._lane.stop, "End the step; the plan stays as it was")
-        self._budget = ipywidgets.Text(description="budget", layout=ipywidgets.Layout(width="178px"))
-        self._budget.style.description_width = "46px"
+        self._budget = ipywidgets.Text(description="budget", layout=ipywidgets.Layout(width="236px"))
+        self._budget.style.description_width = "54px"
         self._budget.tooltip = (
             "For Search: bytes of all weights and biases, packed at their word lengths; empty, the word lengths stay"
         )

@@ -92,6 +92,7 @@ CSS = """
 .qw .qw-results table.qw-result td { min-width: 92px; }
 .qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }
 .qw table.qw-result tr td { vertical-align: top; white-space: normal; }
+.qw .qw-one-line .widget-html-content { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .qw .qw-word { padding: 1px 8px; border-radius: 3px; }
 .qw .qw-severe { font-weight: 600; }
 .qw .qw-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }

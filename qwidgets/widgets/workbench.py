@@ -307,6 +307,7 @@ class Workbench(View):
     @drawing
     def _on_change(self, event: Any) -> None:
         if self._measuring is not None:
+            self._strip.clear_report()
             self._measuring.follow(event.new.kind)
             self._on_measured()
 

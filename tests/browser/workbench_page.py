@@ -7,6 +7,15 @@ from playwright.sync_api import Locator, expect
 from qwidgets.widgets.grid_adapter import HEADER_HEIGHT, ROW_HEIGHT
 from tests.browser.lab import REPOSITORY, NotebookPage
 
+DIGITS = """
+import torch
+from qwidgets import Workbench, capture
+from qwidgets.examples import digits
+
+example = digits()
+workbench = Workbench(example.model, example.calibration, validation=example.test)
+workbench
+"""
 MADE_UP = """
 import sys
 sys.path.insert(0, {repository!r})
