@@ -41,8 +41,8 @@ class OnnxExport:
     opset
         The version of the standard operators in it.
     differences
-        For each row whose codes may differ in a runtime that computes in float32, the reason. Where it is empty, ONNX
-        Runtime gives every code.
+        For each row whose codes may differ in a runtime that computes in float32, the reason; what is computed from it
+        may then differ, too. Where it is empty, ONNX Runtime gives every code.
     ties
         What rounding ties to even changed over the data that was given: see
         :func:`qwidgets.export.tie_differences.tie_differences`. Without data it has no row.
@@ -95,6 +95,8 @@ def to_onnx(
 
     Notes
     -----
+    TensorRT takes int8 only: ``propose(signed=True)`` drafts such formats.
+
     On x86 processors without VNNI instructions ONNX Runtime's 8-bit convolutions saturate sums of two products at 16
     bits; its session option ``session.x64quantprecision`` = ``"1"`` turns that off.
 

@@ -16,6 +16,7 @@ from qwidgets import Calibration, FixedPoint, Plan, calibrate, quantize
 from qwidgets.errors import DataError, ExportError, ExtraError, FileError, PlanError
 from qwidgets.examples import digits
 from qwidgets.export import to_onnx
+from qwidgets.per_channel import PerChannel
 from tests.export.onnx_runs import checked, differing_rows, integers_in, integers_of, session_of
 from tests.networks import ResNet, lively
 
@@ -151,6 +152,7 @@ def test_a_bias_in_any_format_is_carried_in_the_steps_of_its_sums(tmp_path: Path
     plan["stem.0.bias"] = plan["classifier.bias"] = bias
     plan.commit()
     export = to_onnx(plan, tmp_path / "digits.onnx")
+    assert export.opset == 13
     assert differing_rows(export.path, quantize(DIGITS.model, plan), IMAGES) == {}
 
 
@@ -169,6 +171,19 @@ def test_channels_that_only_their_bias_is_left_of_are_exact(tmp_path: Path) -> N
     export = to_onnx(plan, tmp_path / "network.onnx")
     assert export.differences == {}
     assert differing_rows(export.path, quantize(model, plan), x) == {}
+
+
+def test_a_channel_whose_bias_lies_at_a_tie_is_named(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv1d(1, 2, 1))
+    layer: Any = model[0]
+    layer.weight.data[:, 0, 0], layer.bias.data[:] = torch.tensor([1.0, 2.0**-18]), torch.tensor([0.0, 1.5])
+    x = torch.randn(4, 1, 8)
+    for step, named in ((0, ["0"]), (2, [])):
+        plan = calibrate(model, [x], device="cpu", progress=False).propose(8, per_channel=True)
+        plan.draft({"0.weight": PerChannel(8, (6, 24)), "0": FixedPoint(8, step)})
+        plan.set_rounding("half_even")
+        plan.commit()
+        assert list(to_onnx(plan, tmp_path / "network.onnx").differences) == named
 
 
 def test_a_network_with_branches_and_a_float_head(tmp_path: Path) -> None:
@@ -303,6 +318,16 @@ def test_formats_that_onnx_cannot_carry_are_refused_by_row(tmp_path: Path) -> No
         plan["pool"] = other
         plan.commit()
         refused(plan, tmp_path, match)
+
+
+def test_an_unsigned_bias_that_int32_does_not_hold_is_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 2))
+    plan = calibrate(model, [torch.randn(8, 4)], device="cpu", progress=False).propose(8)
+    model.state_dict()["0.bias"][:] = 1.0
+    plan.draft({"0.bias": FixedPoint(32, 31, signed=False), "0.weight": None})
+    plan.set_rounding("half_even")
+    plan.commit()
+    refused(plan, tmp_path, "'0.bias' has codes of more than 31 bits")
 
 
 def test_operations_that_are_not_written_are_named(tmp_path: Path) -> None:

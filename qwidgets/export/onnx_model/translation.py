@@ -22,7 +22,7 @@ from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constan
 from qwidgets.export.onnx_model.dialects import HIGHEST_STEP, LOWEST_STEP, Constant, Dialect
 from qwidgets.export.onnx_model.graph import Graph
 from qwidgets.export.onnx_model.step import TRANSLATORS, Step
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.program import Parameter, arguments
 from qwidgets.per_channel import PerChannel
 from qwidgets.simulation import QuantizedNetwork
@@ -47,8 +47,9 @@ class Translation:
         self._dialect = dialect
         self._kinds = {row.name: row.kind for row in self._network.rows}
         self._check_formats()
-        formats = [fmt for fmt in self.program.formats.values() if fmt is not None]
-        self.graph = Graph(onnx, dialect.opset([fmt.word_length for fmt in formats]))
+        formats = self.program.formats.items()
+        lengths = [fmt.word_length for row, fmt in formats if fmt is not None and self._kinds[row] != "bias"]
+        self.graph = Graph(onnx, dialect.opset(lengths))
         self._names: dict[Node, str] = {}
         self._constants: dict[tuple[str, Any], str] = {}
         self._layers = {layer.node: layer for layer in self._network.layers}
@@ -187,7 +188,11 @@ class Translation:
         per_channel = isinstance(fmt, PerChannel)
         lsbs = tuple(-length for length in fmt.fraction_lengths) if isinstance(fmt, PerChannel) else (fmt.lsb,)
         codes = self.program.codes[row].cpu().numpy()
-        constant = Constant(codes, lsbs, per_channel, fmt.word_length, fmt.signed)
+        # A bias is stored in 32 bits, whatever its format, as what adds it expects.
+        bits, signed = (MAX_WORD_LENGTH, True) if self._kinds[row] == "bias" else (fmt.word_length, fmt.signed)
+        if bits == MAX_WORD_LENGTH and codes.size and int(codes.max()) >= 1 << (MAX_WORD_LENGTH - 1):
+            raise ExportError(f"{row!r} has codes of more than 31 bits, and a bias is stored as int32; make it signed")
+        constant = Constant(codes, lsbs, per_channel, bits, signed)
         self._constants[key] = self._dialect.constant(self.graph, row, constant)
         return self._constants[key]
 
