@@ -193,7 +193,6 @@ def measure(
         if reading.ended_early:
             job.go_on()
         raise
-    known = total if total is not None or reading.ended_early else reading.samples
     metric = report[report["kind"] == "metric"]
     rows = report[~report["kind"].isin(["metric", "network"])]
     return Result(
@@ -202,7 +201,7 @@ def measure(
         quantized=float(metric["quantized"].iloc[0]) if len(metric) else math.nan,
         sqnr_db=float(report[report["kind"] == "network"]["sqnr_db"].iloc[0]),
         rows={str(name): float(value) for name, value in rows["sqnr_db"].items()},
-        over=Count(reading.samples, known, unit),
+        over=Count(reading.samples, total, unit),
     )
 
 

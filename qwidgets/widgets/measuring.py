@@ -207,6 +207,9 @@ class Measuring:
         with self._reading:
             if self._few is None:
                 self._few = first(self.material.validation, FEW)
+                found = sum(map(size_of, self._few))
+                if self._total is None and found < FEW:
+                    self._total = found
             return self._few
 
     def _look(self, job: Job) -> None:
@@ -228,6 +231,9 @@ class Measuring:
         for index, state in enumerate(states):
             run = (index, len(states))
             result = measure(self._captured, state, self.material.validation, self._total, self.unit, job, run)
+            if self._total is None and not job.stopped:
+                self._total = result.over.samples
+                result = dataclasses.replace(result, over=Count(self._total, self._total, self.unit))
             self.measured.add(state, result, few=False)
             self._on_measured()
             job.go_on()

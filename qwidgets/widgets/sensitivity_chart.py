@@ -1,7 +1,7 @@
 """The sensitivity chart: what each tensor's format costs the output, the dearest first; a bar selects its row.
 
-It draws what `qwidgets.sensitivity` gave and measures nothing. bqplot takes no keys, so beside the bars stands a box
-with the same rows in the same order.
+It draws what `qwidgets.sensitivity` gave and measures nothing. bqplot takes no keys, so beside the bars stands a slider
+over the same rows in the same order: JupyterLab takes the arrow keys from a box to choose from, but not from a slider.
 """
 
 import math
@@ -50,17 +50,16 @@ class SensitivityChart(PlanView):
         self._report: pd.DataFrame | None = None
         self._over = ""
         self._shown: list[str] = []
+        self._costs: dict[str, float] = {}
         self._ranked: list[str] = []
         self._own = False
         self._which = ipywidgets.Dropdown(options=[GAIN, ALONE], description="bars", layout={"width": "270px"})
         self._which.style.description_width = "32px"
-        self._row = ipywidgets.Dropdown(options=[], description="tensor", layout={"width": "380px"})
-        self._row.style.description_width = "46px"
-        self._row.tooltip = "The tensors, the dearest first: arrow keys go from bar to bar"
+        self._steps = ipywidgets.Box()
+        self._named = ipywidgets.HTML()
         self._about = ipywidgets.HTML()
         self._about.add_class("qw-quiet")
         self._which.observe(self._draw_report, "value")
-        self._row.observe(self._on_row, "value")
         self._x, self._y = bqplot.LinearScale(min=0.0, max=1.0), bqplot.LinearScale(min=-0.5, max=0.5)
         self._bars = bqplot.Bars(
             x=[],
@@ -85,7 +84,7 @@ class SensitivityChart(PlanView):
             display_toolbar=False,
             layout=ipywidgets.Layout(width="100%", min_width="0"),
         )
-        controls = ipywidgets.HBox([self._which, self._row, self._about])
+        controls = ipywidgets.HBox([self._which, self._steps, self._named, self._about])
         controls.add_class("qw-bar")
         self._empty = ipywidgets.HTML("<span class='qw-quiet'>Sensitivity measures what each tensor costs.</span>")
         self._place = ipywidgets.VBox([self._empty])
@@ -106,13 +105,14 @@ class SensitivityChart(PlanView):
         opacities = [1.0 if mine or not any(chosen) else 0.55 for mine in chosen]
         if opacities != list(self._bars.opacities):
             self._bars.opacities = opacities
-        self._own = True
-        try:
-            first = next((name for name in self.selection if name in self._ranked), None)
-            if self._row.value != first:
+        first = next((name for name in self.selection if name in self._ranked), None)
+        self._named.value = style.escaped(f"{first} · {style.number(self._costs[first], 'dB')}") if first else ""
+        if first is not None:
+            self._own = True
+            try:
                 self._row.value = first
-        finally:
-            self._own = False
+            finally:
+                self._own = False
 
     @drawing
     def _draw_report(self, _: object) -> None:
@@ -120,25 +120,30 @@ class SensitivityChart(PlanView):
             return
         costs = cost_of(self._report, self._which.value)
         measured = costs.dropna().sort_values(ascending=self._which.value == ALONE, kind="stable")
-        self._ranked = [str(name) for name in measured.index]
+        self._costs = {str(name): float(cost) for name, cost in measured.items()}
+        self._ranked = list(self._costs)
         self._shown = self._ranked[:MOST_BARS]
         if not self._shown:
             self._place.children = (self._empty,)
             self._empty.value = "<span class='qw-quiet'>No tensor has a format, so none costs anything.</span>"
             return
-        self._draw_bars([float(measured[name]) for name in self._shown])
-        self._own = True
-        try:
-            self._row.options = [
-                (f"{name} · {style.number(float(measured[name]), 'dB')}", name) for name in self._ranked
-            ]
-            self._row.value = None
-        finally:
-            self._own = False
+        self._draw_bars([self._costs[name] for name in self._shown])
+        self._new_slider()
         if self._place.children != self._content:
             self._place.children = self._content  # a figure that is first shown hidden would stay blank
         self._show_selection()
         self._show_about()
+
+    def _new_slider(self) -> None:
+        """Make a slider over the rows; one that is given other options sends stale positions from the browser."""
+        for old in self._steps.children:
+            old.close()
+        self._row = ipywidgets.SelectionSlider(options=self._ranked, description="tensor", readout=False)
+        self._row.tooltip = "The arrow keys go from bar to bar, the dearest first"
+        self._row.style.description_width = "46px"
+        self._row.layout.width = "240px"
+        self._row.observe(self._on_row, "value")
+        self._steps.children = (self._row,)
 
     def _draw_bars(self, values: list[float]) -> None:
         finite = [value for value in values if math.isfinite(value)]
@@ -171,7 +176,7 @@ class SensitivityChart(PlanView):
 
     @guarded
     def _on_row(self, event: Any) -> None:
-        if not self._own and event.new is not None:
+        if not self._own:
             self.selection = (event.new,)
 
 

@@ -41,7 +41,7 @@ def shortened(name: str) -> str:
     Examples
     --------
     >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
-    ('…locks.3.0.conv_pwl.weight', 'input')
+    ('…cks.3.0.conv_pwl.weight', 'input')
     """
     return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 
