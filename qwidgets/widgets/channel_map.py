@@ -176,12 +176,13 @@ class ChannelMap(PlanView):
         if self._bits is None or needed.top > self._bits.top or needed.bottom < self._bits.bottom:
             self._bits = needed
             self._fit(count)
-        rows = [
-            heat_picture.paint_row(level, self._bits, now, before, self._height)
-            for level, now, before in zip(self._levels, windows, committed, strict=True)
-        ]
+        for channel, window in enumerate(zip(windows, committed, strict=True)):
+            if self._painted.get(channel) != window:
+                self._painted[channel] = window
+                level = self._levels[channel]
+                self._rows[channel] = heat_picture.paint_row(level, self._bits, *window, self._height)
         old = self._image.image
-        picture = heat_picture.png(heat_picture.stacked(rows))
+        picture = heat_picture.png(heat_picture.stacked(self._rows))
         self._image.image = ipywidgets.Image(value=picture, format="png")
         old.close()
 
@@ -189,6 +190,8 @@ class ChannelMap(PlanView):
         """Make room for other bits or other channels."""
         assert self._bits is not None
         bits = self._bits
+        self._painted: dict[int, tuple[Window, Window]] = {}
+        self._rows = [np.zeros((0, 0), np.uint8)] * count
         self._levels = [heat_picture.levels(bits.counts(row)) for _, row in self._counts.iterrows()]
         width = len(bits)
         self._x.max, self._y.max = width, count
@@ -303,7 +306,10 @@ class ChannelMap(PlanView):
 
 
 def _windows(fmt: Format, count: int) -> list[Window]:
-    return [window_of(one) for one in fmt] if isinstance(fmt, PerChannel) else [window_of(fmt)] * count
+    if not isinstance(fmt, PerChannel):
+        return [window_of(fmt)] * count
+    top = fmt.word_length - fmt.signed - 1  # a FixedPoint for each of a thousand channels would take too long
+    return [(top - length, -length) for length in fmt.fraction_lengths]
 
 
 def _about(fmt: Format) -> str:
