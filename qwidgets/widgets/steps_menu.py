@@ -180,15 +180,14 @@ class StepsMenu(PlanView):
 
     def _reason(self) -> str:
         """Why no step can be taken just now; "" if one can."""
-        drafts = len(self.plan.drafts)
         if self._lane.busy:
             return "a step is at work"
         if self.plan.model is None:
             return NO_MODEL
         if self._lack:
             return self._lack
-        if drafts:
-            return f"{drafts} draft{' is' if drafts == 1 else 's are'} open: commit or revert first"
+        if self.plan.drafts:
+            return "commit or revert what is drafted first"
         return ""
 
     @guarded

@@ -71,7 +71,7 @@ PICTURE = """(lambda h, m: __import__('base64').b64encode(h.png(h.stacked([
         h.levels(m._bits.counts(plan.calibration[name].msb_counts())), m._bits,
         (plan[name].msb, plan[name].lsb), (plan.committed[name].msb, plan.committed[name].lsb), m._row_height,
     ) for name in plan
-]))).decode())(__import__('qwidgets.widgets.heat_picture', fromlist=['']), workbench._map)"""
+]))).decode())(__import__('qwidgets.pictures.heat_picture', fromlist=['']), workbench._map)"""
 IS_PICTURE = """async expected => {
     const image = document.querySelector('.qw-heat image');
     const blob = await (await fetch(image.getAttribute('href') || image.getAttribute('xlink:href'))).blob();

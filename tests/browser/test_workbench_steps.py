@@ -125,7 +125,7 @@ def test_a_step_is_run_told_and_undone(digits: NotebookPage) -> None:
 def test_steps_wait_for_drafts_to_be_committed(digits: NotebookPage) -> None:
     steps = part(digits, "steps")
     digits.execute("plan['input'] = 'Q4.3'")
-    expect(steps.get_by_text("1 draft is open: commit or revert first")).to_be_visible()
+    expect(steps.get_by_text("commit or revert what is drafted first")).to_be_visible()
     expect(steps.get_by_role("button", name="Equalize")).to_be_disabled()
 
 

@@ -174,7 +174,7 @@ def test_drafts_must_be_committed_first(plan: Plan) -> None:
     plan["input"] = "Q4.3"
     menu._redraw.flush()
     assert all(button.disabled for button in menu._buttons)
-    assert "1 draft is open: commit or revert first" in text_of(menu)
+    assert "commit or revert what is drafted first" in text_of(menu)
     plan.commit()
     menu._redraw.flush()
     assert not any(button.disabled for button in menu._buttons)
