@@ -90,7 +90,7 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.3g} %" if share < 99.95 else f"{share:.4g} %"
 
 
-def shortened(name: str) -> str:
+def shortened(name: str, length: int = NAME_LENGTH) -> str:
     """A tensor's name that fits beside a picture; its end tells more than its beginning.
 
     Examples
@@ -98,7 +98,7 @@ def shortened(name: str) -> str:
     >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
     ('…cks.3.0.conv_pwl.weight', 'input')
     """
-    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
+    return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def escaped(text: object) -> str:
