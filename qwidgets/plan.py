@@ -358,6 +358,61 @@ class Plan(traitlets.HasTraits):
 
         return self._adjust("weights rounded adaptively", round_adaptively, data, model, **how)
 
+    def search(
+        self,
+        data: Iterable[Any],
+        budget: int | None = None,
+        model: "nn.Module | None" = None,
+        *,
+        progress: bool = True,
+        stop: Callable[[], bool] | None = None,
+    ) -> Mapping[str, Format] | None:
+        """Draft windows by what they do to the network's output and, under a budget, a word length for each weight.
+
+        The module :mod:`qwidgets.adjusting.search` tells how. What it finds are drafts, one step for undo: look at
+        them, then commit or revert. Locked tensors, those in float and biases at accumulators stay as they are, and so
+        do the adjustments; but a weight that gets another format is rounded to nearest again, so search first, then
+        :meth:`round_adaptively`.
+
+        Parameters
+        ----------
+        data
+            Batches, as for :func:`qwidgets.calibrate`; they are kept in memory. Without a budget, and with one that
+            the present formats meet, the SQNR of the outputs over them is never lower afterwards.
+        budget
+            Bytes of all weights and biases, packed at their word lengths, as :func:`qwidgets.validate` counts them;
+            without one the word lengths stay.
+        model
+            See :meth:`equalize`.
+        progress
+            Whether to show a bar.
+        stop
+            Asked now and then; by giving True it ends the search, and the plan is as it was.
+
+        Returns
+        -------
+        What was drafted, nothing where nothing is better; None if it was stopped.
+
+        Raises
+        ------
+        PlanError
+            There are drafts, or there is nothing to search for, or the budget cannot be met: the text tells the least.
+            Or the plan is of another network, or does not know its own.
+        DataError
+            The data cannot be fed to the network.
+        """
+        from qwidgets.adjusting.search import search
+
+        start = self._without_drafts()
+        try:
+            found = search(self.network_of(model), self, data, Progress(progress, stop), budget)
+        except Stopped:
+            return None
+        with self._guard:
+            self._still(start)
+            self._draft(found, continues=False)
+        return found
+
     # Questions
 
     def preview(self, name: str, fmt: NumberFormat | None = None) -> Preview | None:
@@ -530,21 +585,29 @@ class Plan(traitlets.HasTraits):
         progress: bool = True,
         stop: Callable[[], bool] | None = None,
     ) -> Commit | None:
-        start = self._timeline.now
-        if start.drafts:
-            raise PlanError(f"{len(start.drafts)} drafts are not committed; commit() or revert() them first")
+        start = self._without_drafts()
         try:
             done = work(self.network_of(model), self, data, Progress(progress, stop))
         except Stopped:
             return None
         with self._guard:
-            if self._timeline.now is not start:
-                raise PlanError("the plan was changed while it was being adjusted; do the step again")
+            self._still(start)
             entry = Commit.now(note, {name: (start.committed[name], fmt) for name, fmt in done.formats.items()})
             committed = {**start.committed, **done.formats}
             self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
         self._tell("commit", self._rows)
         return entry
+
+    def _without_drafts(self) -> Snapshot:
+        """Give the present state, which a step that looks at the network goes out from."""
+        if self._timeline.now.drafts:
+            raise PlanError(f"{len(self.drafts)} drafts are not committed; commit() or revert() them first")
+        return self._timeline.now
+
+    def _still(self, start: Snapshot) -> None:
+        """Refuse what was found for a state that is no more."""
+        if self._timeline.now is not start:
+            raise PlanError("the plan was changed while it was being adjusted; do the step again")
 
     def _relock(self, names: tuple[str, ...], change: Callable[[frozenset[str]], frozenset[str]]) -> None:
         with self._guard:

@@ -13,6 +13,7 @@ from qwidgets.examples import digits
 from qwidgets.examples.handwritten_digits import Digits
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.plan import Plan
+from qwidgets.validating.health import SUSPECTS
 from qwidgets.validation import health, sensitivity, validate
 
 
@@ -52,9 +53,20 @@ def test_a_broken_network_is_said_to_be_with_the_row_that_broke_it_first(
     found = health(example.model, plan, batches)
     assert found.word == "broken"
     assert found.rows.index[0] == "blocks.2.conv1.weight"
-    without = sensitivity(example.model, plan, batches[-1:], names=found.rows.index, progress=False)["without_sqnr_db"]
-    assert (found.rows == (without - found.sqnr_db)[found.rows.index]).all()
-    assert str(found).startswith(f"broken: {found.sqnr_db:.1f} dB; blocks.2.conv1.weight costs")
+    report = sensitivity(example.model, plan, batches[-1:], names=found.rows.index, progress=False)
+    assert found.rows.to_dict() == report["alone_sqnr_db"].to_dict()
+    assert str(found).startswith(
+        f"broken: {found.sqnr_db:.1f} dB; alone: blocks.2.conv1.weight {found.rows.iloc[0]:.1f}"
+    )
+
+
+def test_several_rows_that_break_a_network_together_are_all_named_first(
+    example: Digits, batches: list[Any], plan: Plan
+) -> None:
+    wrong = {"stem.0.weight", "blocks.2.conv1.weight", "blocks.2.conv2.weight"}
+    plan.draft(dict.fromkeys(wrong, FixedPoint.from_window(3, -3)))
+    plan.commit()
+    assert set(health(example.model, plan, batches).rows.index[:3]) == wrong
 
 
 def test_between_fine_and_broken_one_is_told_to_look(example: Digits, batches: list[Any]) -> None:
@@ -62,8 +74,9 @@ def test_between_fine_and_broken_one_is_told_to_look(example: Digits, batches: l
     found = health(example.model, plan, batches)
     assert 10 <= found.sqnr_db < 18
     assert found.word == "look"
-    assert (found.rows > 0).all()
-    assert found.rows.is_monotonic_decreasing
+    assert {plan.row(name).layer for name in found.rows.index} <= set(plan.names)
+    assert len(found.rows) >= SUSPECTS
+    assert found.rows.is_monotonic_increasing
 
 
 @pytest.mark.parametrize(

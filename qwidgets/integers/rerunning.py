@@ -94,8 +94,9 @@ class Rerun:
             self._compute(values, self.program, range(self.position, position))
         self.position = position
 
-    def adopt(self, formats: Mapping[str, Format], program: Program) -> None:
-        """Go on with other formats, which change nothing of what is computed."""
+    def adopt(self, formats: Mapping[str, Format], program: Program, position: int) -> None:
+        """Go on with other formats, and their program, which change nothing before a position."""
+        self.advance(min(position, self.position))
         self.formats, self.program = dict(formats), program
 
     def outputs(self, program: Program) -> Iterator[Any]:
