@@ -2,14 +2,16 @@
 
 import collections
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import pandas as pd
 from torch import nn
 
+from qwidgets.fixed_point import FixedPoint
+from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
+from qwidgets.validating.comparison import validate
 from qwidgets.validating.feeding import read
 from qwidgets.validating.one_at_a_time import OneAtATime
 
@@ -20,8 +22,11 @@ FINE_DB = 18.0
 BROKEN_DB = 10.0
 """Below this it is broken: with 11 dB 0.78 of them stayed, with 6 dB 0.6, with 3 dB 0.4."""
 
-SUSPECTS = 8
-"""So many rows are looked at more closely."""
+SUSPECTS = 4
+"""Of so many layers, and of so many weights, each row is looked at more closely."""
+
+MOST_DB = 60.0
+"""An SQNR above this is as good as none at all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +42,9 @@ class Health:
         SQNR of the network's outputs, in dB.
     rows
         Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the
-        outputs, in dB, with that row quantized alone. They are the `SUSPECTS` whose formats fit their own tensors
-        worst. Where several rows break a network, leaving one of them out would not show it; quantizing it alone does.
+        outputs, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
+        activations falls most, and the `SUSPECTS` weights that fit their formats worst. Where several rows break a
+        network, leaving one of them out would not show it; quantizing it alone does.
     """
 
     word: Literal["fine", "look", "broken"]
@@ -54,8 +60,8 @@ def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
     """Check what the plan's committed formats do to the network's output, on the last batch of the data.
 
     That batch should be held back: let :func:`qwidgets.calibrate` see the others only, or give a list of one batch that
-    it has not seen. It takes a run of the network in float and one under the plan; where the network is not fine, at
-    most one more for each row that is looked at more closely.
+    it has not seen. It takes a run of the network in float and one under the plan; where the network is not fine, the
+    same once more and at most one for each row that is looked at more closely.
 
     Raises
     ------
@@ -79,7 +85,8 @@ def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
     sqnr_db = study.whole()["sqnr_db"]
     if sqnr_db >= FINE_DB:
         return Health("fine", sqnr_db, pd.Series(dtype=float, name="alone_sqnr_db"))
-    alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan))}
+    report = validate(model, plan, last, _nothing)
+    alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan, report["sqnr_db"]))}
     word: Literal["look", "broken"] = "look" if sqnr_db >= BROKEN_DB else "broken"  # also where it is NaN
     return Health(word, sqnr_db, pd.Series(alone, dtype=float, name="alone_sqnr_db").sort_values())
 
@@ -89,8 +96,14 @@ def _nothing(outputs: Any, targets: Any) -> dict[str, float]:
     return {}
 
 
-def _suspects(plan: Plan) -> list[str]:
-    """Name the rows whose formats fit their own tensors worst, by their histograms."""
-    previews = {name: plan.committed_preview(name) for name in plan.names}
-    fits = {name: preview.sqnr_db for name, preview in previews.items() if preview and not math.isnan(preview.sqnr_db)}
-    return sorted(fits, key=fits.__getitem__)[:SUSPECTS]
+def _suspects(plan: Plan, sqnr_db: "pd.Series[float]") -> list[str]:
+    """Name the rows of the layers at which the SQNR falls most and, since a bad layer hides later ones, bad weights."""
+    activations = [row for row in plan.rows if row.kind in ("input", "activation")]
+    levels = [min(sqnr_db[row.name], MOST_DB) for row in activations]
+    falls = {
+        row.layer: before - after for row, before, after in zip(activations, [MOST_DB, *levels], levels, strict=False)
+    }
+    layers = sorted(falls, key=falls.__getitem__, reverse=True)[:SUSPECTS]
+    weights = sorted((row.name for row in plan.rows if row.kind == "weight"), key=sqnr_db.__getitem__)[:SUSPECTS]
+    fixed = {row.name for row in plan.rows if isinstance(plan.committed[row.name], FixedPoint | PerChannel)}
+    return [row.name for row in plan.rows if row.name in fixed and (row.layer in layers or row.name in weights)]

@@ -20,6 +20,7 @@ from qwidgets.widgets.view import View
 
 SECONDS_BETWEEN_PACES = 0.2
 MOST_COSTLY = 4
+NAME_LENGTH = 44
 WORTH_A_BAR = 0.5
 """Seconds that a job takes before a bar is worth its place in the eye."""
 
@@ -130,7 +131,7 @@ class ResultStrip(View):
 
     def _row_button(self, name: str, gain: float) -> ipywidgets.Button:
         button = ipywidgets.Button(
-            description=f"{shortened(name)} · {gain:.1f} dB",
+            description=f"{shortened(name, NAME_LENGTH)} · {gain:.1f} dB",
             tooltip=f"Select {name}: in float it would better the output by {gain:.1f} dB",
             layout=ipywidgets.Layout(width="auto"),
         )
@@ -210,7 +211,7 @@ def figures(columns: Sequence[State], evaluate: str) -> str:
             )
         )
     lines.append(("output SQNR", [_sqnr(c) for c in columns]))
-    lines.append(("measured on", [_over(c, evaluate) for c in columns]))
+    lines.append(("SQNR measured on" if evaluate else "measured on", [_over(c, evaluate) for c in columns]))
     head = "".join(f"<th scope='col'>{column.name}</th>" for column in columns)
     rows = "".join(
         f"<tr><th scope='row'>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for name, cells in lines

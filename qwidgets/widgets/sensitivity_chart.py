@@ -19,7 +19,10 @@ from qwidgets.widgets.plan_view import PlanView
 
 MOST_BARS = 24
 ROW_HEIGHT = 17
-MARGIN = {"top": 4, "bottom": 24, "left": 160, "right": 52}
+MARGIN = {"top": 4, "bottom": 24, "right": 52}
+NAME_LENGTH = 38
+"""Characters of a name beside its bar: tensors of one kind in different blocks must not look alike."""
+CHARACTER_WIDTH = 6.6
 GAIN = "dB gained if left in float"
 ALONE = "output SQNR, this one alone"
 NOTABLE_GAIN, SEVERE_GAIN = 1.0, 3.0
@@ -77,7 +80,7 @@ class SensitivityChart(PlanView):
         self._figure = bqplot.Figure(
             marks=[self._bars],
             axes=[self._values, self._names],
-            fig_margin=MARGIN,
+            fig_margin={**MARGIN, "left": 160},
             padding_x=0.0,
             padding_y=0.0,
             animation_duration=0,
@@ -150,12 +153,14 @@ class SensitivityChart(PlanView):
         most = max([*finite, 1.0])
         heights = [value if math.isfinite(value) else most * math.copysign(1, value) for value in values]
         count = len(values)
+        names = [style.shortened(name, NAME_LENGTH) for name in self._shown]
+        self._figure.fig_margin = {**MARGIN, "left": 16 + int(CHARACTER_WIDTH * max(map(len, names)))}
         self._figure.layout.height = f"{count * ROW_HEIGHT + MARGIN['top'] + MARGIN['bottom']}px"
         self._y.min, self._y.max = -0.5, count - 0.5
         self._x.min, self._x.max = min(0.0, *heights), max(0.0, *heights)
         label_ticks(self._values, {tick: f"{tick:g} dB" for tick in round_ticks(self._x.min, self._x.max)})
         # Bars count from below.
-        label_ticks(self._names, {float(count - 1 - place): style.shortened(n) for place, n in enumerate(self._shown)})
+        label_ticks(self._names, {float(count - 1 - place): name for place, name in enumerate(names)})
         with self._bars.hold_sync():
             self._bars.x = list(range(count))[::-1]
             self._bars.y = heights

@@ -35,7 +35,7 @@ NAME_LENGTH = 24
 """Characters of a tensor's name that there is room for beside a picture."""
 
 
-def shortened(name: str) -> str:
+def shortened(name: str, length: int = NAME_LENGTH) -> str:
     """A tensor's name that fits beside a picture; its end tells more than its beginning.
 
     Examples
@@ -43,7 +43,7 @@ def shortened(name: str) -> str:
     >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
     ('…cks.3.0.conv_pwl.weight', 'input')
     """
-    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
+    return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def style_sheet() -> ipywidgets.HTML:
