@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,12 +21,13 @@ import traitlets
 from qwidgets import schemes
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.planning import plan_file, plan_formats, plan_table
+from qwidgets.per_channel import PerChannel
+from qwidgets.planning import channel_counts, plan_file, plan_formats, plan_table
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_previews import Previews
 from qwidgets.planning.plan_state import Change, ChangeKind, Commit, Format, NumberFormat, Snapshot, Timeline
 from qwidgets.preview import Preview
-from qwidgets.progress import Progress, Stopped
+from qwidgets.progress import Progress, Stopped, Told
 
 if TYPE_CHECKING:
     from torch import nn
@@ -382,8 +383,8 @@ class Plan(traitlets.HasTraits):
             The network that the plan is of, where it is not the one that was calibrated just now (:attr:`model`). It is
             not changed, neither here nor by the steps below.
         how
-            ``progress=False`` shows no bar; ``stop``, a function that is asked now and then, ends the step by giving
-            True.
+            ``progress=False`` shows no bar, and a function instead is told what is done, how many steps of it are over
+            and how many there are; ``stop``, a function that is asked now and then, ends the step by giving True.
 
         Returns
         -------
@@ -426,7 +427,7 @@ class Plan(traitlets.HasTraits):
         budget: int | None = None,
         model: "nn.Module | None" = None,
         *,
-        progress: bool = True,
+        progress: bool | Told = True,
         stop: Callable[[], bool] | None = None,
     ) -> Mapping[str, Format] | None:
         """Draft windows by what they do to the network's output and, under a budget, a word length for each weight.
@@ -447,7 +448,7 @@ class Plan(traitlets.HasTraits):
         model
             See :meth:`equalize`.
         progress
-            Whether to show a bar.
+            Whether to show a bar, or who is told instead; see :meth:`equalize`.
         stop
             Asked now and then; by giving True it ends the search, and the plan is as it was.
 
@@ -492,12 +493,40 @@ class Plan(traitlets.HasTraits):
         fmt = self._timeline.now.committed[self._known(name)]
         return None if fmt is None else self._previews.of(self._calibrated(), name, fmt)
 
+    def channels(
+        self, name: str, fmt: FixedPoint | PerChannel | None = None, only: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """What a format does to each output channel of a weight: ``fmt``, or else the one that the plan has for it now.
+
+        Parameters
+        ----------
+        only
+            The channels to tell of; all if None.
+
+        Returns
+        -------
+        Indexed by ``channel``: ``window``, ``msb``, ``lsb``, ``count``, ``underflow``, ``overflow``, ``mse``,
+        ``sqnr_db``, ``max_error``, all exact.
+
+        Raises
+        ------
+        PlanError
+            The tensor has no such channels, or stays in float.
+        CalibrationError
+            The calibration does not know the weight's values.
+        """
+        reason = plan_formats.why_not_per_channel(self._rows[self._known(name)])
+        looked_at = self[name] if fmt is None else fmt
+        if reason or not isinstance(looked_at, FixedPoint | PerChannel):
+            raise PlanError(f"{name!r} cannot be looked at by channel: {reason or 'it stays in float'}")
+        return channel_counts.effects(self._calibrated().values(name), looked_at, only)
+
     def table(self, names: Iterable[str] | None = None) -> pd.DataFrame:
         """A row per tensor, or per tensor that is named: its format with its counts, and beside it what is committed.
 
         Counts are values, ``…_percent`` is of all values of the tensor, ``sqnr_db`` is estimated from the histogram,
         and where ``exact`` is False underflow and overflow are upper bounds. ``state`` is made of the words draft,
-        locked and float.
+        locked and float, ``adjusted`` of equalized, bias corrected and rounded: see :meth:`equalize` and what follows.
         """
         return plan_table.table(self, self.names if names is None else map(self._known, names))
 
@@ -522,6 +551,30 @@ class Plan(traitlets.HasTraits):
     def diff(self, other: "Plan") -> pd.DataFrame:
         """The tensors whose formats (drafts counted) another plan has otherwise, as text: ``this``, ``other``."""
         return plan_table.diff(self, other)
+
+    def copy(self) -> "Plan":
+        """Give a plan of its own with the same formats, drafts, locks and history, to try something out on.
+
+        What is done to one does not show in the other; neither has anything to undo that the other did before.
+
+        Examples
+        --------
+        What a draft does to the network, while the plan itself stays as it is:
+
+        >>> import torch
+        >>> from qwidgets import calibrate, validate
+        >>> layer, x = torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.randn(8, 4)
+        >>> plan = calibrate(layer, [x], progress=False).propose(word_length=8)
+        >>> plan["0.weight"] = "2^5 … 2^-2"
+        >>> trial = plan.copy()
+        >>> _ = trial.commit()
+        >>> str(validate(layer, trial, [x]).loc["0.weight", "format"]), list(plan.drafts)
+        ('2^5 … 2^-2', ['0.weight'])
+        """
+        twin = type(self).__new__(type(self))
+        super(Plan, twin).__init__()
+        twin._assemble(self._calibration, self.network, self.digest, self.rows, self._timeline.now)
+        return twin
 
     def _repr_html_(self) -> str:
         return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
@@ -638,7 +691,7 @@ class Plan(traitlets.HasTraits):
         work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], "Adjusted"],
         data: Iterable[Any],
         model: "nn.Module | None",
-        progress: bool = True,
+        progress: bool | Told = True,
         stop: Callable[[], bool] | None = None,
     ) -> Commit | None:
         start = self._without_drafts()

@@ -6,6 +6,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+Told = Callable[[str, int, int], None]
+"""Told what is done, how many steps of it are over, and how many there are."""
+
 
 class Stopped(Exception):
     """The work was stopped on request."""
@@ -17,26 +20,36 @@ class Progress:
     Parameters
     ----------
     shown
-        Whether to show a bar.
+        Whether to show a bar; or who is told instead.
     stop
         Asked after each step; the work ends where it gives True.
     """
 
-    def __init__(self, shown: bool, stop: Callable[[], bool] | None = None) -> None:
-        self._shown = shown
+    def __init__(self, shown: bool | Told, stop: Callable[[], bool] | None = None) -> None:
+        self._shown = shown is True
+        self._told = shown if callable(shown) else None
         self._stop = stop
         self._bar: tqdm[Any] | None = None
+        self._what, self._done, self._total = "", 0, 0
 
     @contextlib.contextmanager
     def over(self, total: int, what: str) -> Iterator[None]:
         """Show the progress of so many steps."""
         with tqdm(total=total, desc=what, disable=not self._shown) as bar:
             self._bar = bar
+            self._what, self._done, self._total = what, 0, total
+            self._tell()
             yield
 
     def step(self) -> None:
         """Count one; raise `Stopped` where a stop is asked for."""
         if self._bar is not None:
             self._bar.update()
+            self._done += 1
+            self._tell()
         if self._stop is not None and self._stop():
             raise Stopped
+
+    def _tell(self) -> None:
+        if self._told is not None:
+            self._told(self._what, self._done, self._total)

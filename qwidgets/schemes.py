@@ -66,7 +66,7 @@ def propose(
         The calibration does not know the weight's values.
     """
     histogram = calibration[row.name]
-    if per_channel and row.kind == "bias" and row.operation in plan_formats.ACCUMULATING:
+    if per_channel and plan_formats.has_accumulator(row):
         return ACCUMULATOR
     if not per_channel or plan_formats.why_not_per_channel(row):
         return choose(name, histogram, word_length, **options)
@@ -77,6 +77,21 @@ def propose(
         return least_squares(values, word_length, bool(options["signed"]))
     channels = (BitHistogram().update(channel) for channel in values)
     return _together(choose(name, channel, word_length, **options) for channel in channels)
+
+
+def anew(
+    calibration: "Calibration", row: "Row", fmt: FixedPoint | PerChannel, per_channel: bool, name: str = "mse"
+) -> FixedPoint | PerChannel:
+    """Choose the window of a tensor anew, or one for each output channel; all else that its format says stays.
+
+    Raises
+    ------
+    CalibrationError
+        The calibration does not know the weight's values.
+    """
+    found = propose(name, calibration, row, fmt.word_length, per_channel, signed=fmt.signed)
+    assert isinstance(found, FixedPoint | PerChannel)
+    return dataclasses.replace(found, rounding=fmt.rounding, overflow=fmt.overflow)
 
 
 def least_squares(values: Tensor, word_length: int = 8, signed: bool = True) -> PerChannel:

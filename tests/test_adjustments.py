@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -117,6 +118,24 @@ def test_each_channel_reaches_the_top_of_its_window(plan: Plan) -> None:
     alive = reached > 0  # the ReLU lets nothing of the others through
     assert alive.sum() > 3
     torch.testing.assert_close(reached[alive], torch.full_like(reached[alive], fmt.max), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_rounding_and_overflow_stay_whatever_windows_are_chosen_anew(calibration: Calibration, step: Step) -> None:
+    plan = calibration.propose(8, per_channel=True, target="onnxruntime")
+    fmt = plan["stem.weight"]
+    assert isinstance(fmt, PerChannel)
+    plan["stem.weight"] = dataclasses.replace(fmt, rounding="floor")
+    plan.commit()
+    before = modes(plan)
+    step(plan)
+    assert modes(plan) == before
+    assert {rounding for rounding, _ in before.values()} == {"half_away", "half_even", "floor"}
+
+
+def modes(plan: Plan) -> dict[str, tuple[str, str]]:
+    formats = {name: fmt for name, fmt in plan.committed.items() if isinstance(fmt, FixedPoint | PerChannel)}
+    return {name: (fmt.rounding, fmt.overflow) for name, fmt in formats.items()}
 
 
 def test_the_table_shows_the_adjusted_tensors(plan: Plan) -> None:

@@ -265,6 +265,23 @@ def test_a_preview_of_a_format_changes_nothing(plan: Plan, seen: list[Change]) -
     assert not seen
 
 
+def test_a_copy_is_a_plan_of_its_own(plan: Plan, seen: list[Change]) -> None:
+    plan["0"] = WIDE
+    plan.lock("0")
+    twin, told = plan.copy(), len(seen)
+    assert (twin.committed, twin.drafts, twin.locked) == (plan.committed, plan.drafts, plan.locked)
+    assert (twin.history, twin.model, twin.calibration) == (plan.history, plan.model, plan.calibration)
+    assert not twin.can_undo
+    twin.commit("tried out")
+    twin["2"] = FINE
+    assert list(plan.drafts) == ["0"]
+    assert plan["2"] != FINE
+    assert "tried out" not in [entry.note for entry in plan.history]
+    assert len(seen) == told
+    plan.undo()
+    assert "0" in twin.locked
+
+
 def test_diff_names_what_differs_between_two_plans(plan: Plan, calibration: Calibration) -> None:
     other = calibration.propose(word_length=8, scheme="minmax")
     assert plan.diff(other).empty

@@ -75,7 +75,8 @@ def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tu
     fitted = rows + torch.linalg.solve(damped, (rows @ drift).transpose(1, 2)).transpose(1, 2)
     shaped = fitted.reshape(weight.shape)
     if isinstance(fmt, PerChannel):
-        fmt = schemes.least_squares(shaped, fmt.word_length, fmt.signed)
+        windows = schemes.least_squares(shaped, fmt.word_length, fmt.signed)
+        fmt = dataclasses.replace(fmt, fraction_lengths=windows.fraction_lengths)
         steps = torch.from_numpy(fmt.steps).reshape(groups, -1)
         one = fmt[0]
     else:

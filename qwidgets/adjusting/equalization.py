@@ -155,7 +155,11 @@ def _recounted(plan: Plan, parameters: Mapping[str, Tensor], histograms: Mapping
 
 
 def _anew(fmt: Format, row: str, calibration: Calibration) -> Format:
+    if not isinstance(fmt, FixedPoint | PerChannel):
+        return fmt
+    found: FixedPoint | PerChannel
     if isinstance(fmt, PerChannel):
-        signed = calibration[row].negative > 0
-        return schemes.least_squares(calibration.values(row), fmt.word_length, signed)
-    return schemes.mse(calibration[row], fmt.word_length) if isinstance(fmt, FixedPoint) else fmt
+        found = schemes.least_squares(calibration.values(row), fmt.word_length, calibration[row].negative > 0)
+    else:
+        found = schemes.mse(calibration[row], fmt.word_length)
+    return dataclasses.replace(found, rounding=fmt.rounding, overflow=fmt.overflow)

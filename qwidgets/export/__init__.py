@@ -4,6 +4,7 @@ Each gives the same integers as :func:`qwidgets.quantize`, or refuses with an er
 Packages that only one target needs are imported when it is asked for.
 """
 
+from qwidgets.export.hls4ml_file import write_hls4ml
 from qwidgets.export.record import to_csv, to_json
 from qwidgets.export.to_aimet import to_aimet
 from qwidgets.export.to_c import to_c
@@ -23,4 +24,5 @@ __all__ = [
     "to_json",
     "to_onnx",
     "to_qonnx",
+    "write_hls4ml",
 ]

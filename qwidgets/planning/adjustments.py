@@ -88,6 +88,22 @@ class Adjustments:
                 found[row] = total.to(found[row].dtype)
         return found
 
+    def told(self, row: str, fmt: object) -> tuple[str, ...]:
+        """Say what is changed of a tensor that has a format: equalized, bias corrected, rounded.
+
+        Examples
+        --------
+        >>> Adjustments(shifts={"conv.bias": np.array([0.1])}).told("conv.bias", FixedPoint())
+        ('bias corrected',)
+        """
+        rounding = self.roundings.get(row)
+        words = {
+            "equalized": row in self.factors,
+            "bias corrected": row in self.shifts,
+            "rounded": rounding is not None and rounding.fmt == fmt,
+        }
+        return tuple(word for word, holds in words.items() if holds)
+
     def codes(self, row: str, fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
         """Give the integer codes of a weight or bias row."""
         nearest = fmt.to_integer(values)

@@ -33,7 +33,7 @@ def read(row: Row, fmt: NumberFormat | str | None) -> Format:
         if reason:
             raise FormatError(f"{row.name!r} cannot have formats per channel: {reason}")
     elif isinstance(fmt, AccumulatorFormat):
-        if row.kind != "bias" or row.operation not in ACCUMULATING:
+        if not has_accumulator(row):
             raise FormatError(
                 f"{row.name!r} cannot have the format 'accumulator': only the bias of a convolution, a linear layer or "
                 f"a batch norm is added to an accumulator, and this is the {row.kind} of {row.operation}"
@@ -44,6 +44,11 @@ def read(row: Row, fmt: NumberFormat | str | None) -> Format:
             "'accumulator', or None (keep float)"
         )
     return fmt
+
+
+def has_accumulator(row: Row) -> bool:
+    """Whether a tensor is added to its layer's accumulator, so that it can have the format of that."""
+    return row.kind == "bias" and row.operation in ACCUMULATING
 
 
 def why_not_per_channel(row: Row) -> str:

@@ -1,10 +1,11 @@
 """What formats do to the tensors of a plan: read from histograms, or counted on the weights themselves.
 
-A histogram tells what one format does to a whole tensor. Where each output channel has its own, or each value was
-rounded on purpose, the values are counted; these are weights only, of which the calibration has a copy.
+A histogram tells what one format does to a whole tensor. Where each output channel has its own, the values are counted;
+these are weights only, of which the calibration has a copy.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -41,35 +42,62 @@ class Previews:
         return self._known[key]
 
 
-def count(values: Tensor, fmt: PerChannel, codes: Tensor | None = None) -> Preview:
-    """Tell what formats per channel do to values, by doing it; the errors too are exact.
+def count(values: Tensor, fmt: PerChannel) -> Preview:
+    """Tell what formats per channel do to values, by doing it; the errors too are exact."""
+    return Effect.of(values, fmt).together()
 
-    Parameters
+
+@dataclass(frozen=True)
+class Effect:
+    """What formats per channel did to each value, flat, a row per channel.
+
+    Attributes
     ----------
-    codes
-        What the values become, where that is not what rounding gives.
+    values
+        As they were, float64.
+    errors
+        What was added to them; 0 where they are not finite.
+    underflow, overflow
+        Whether they became zero, and whether they lay outside the range.
     """
-    values = values.detach().double()
-    quantized = fmt.quantize(values) if codes is None else fmt.from_integer(codes)
-    steps = torch.from_numpy(fmt.steps).reshape(-1, *[1] * (values.ndim - 1))
-    rounded = (values / steps).numpy().copy()
-    arithmetic.round_in_place(np, rounded, fmt.rounding)
-    channel = fmt[0]
-    outside = (rounded < channel.min / channel.step) | (rounded > channel.max / channel.step)
-    over = torch.from_numpy(outside)
-    finite = values.isfinite()
-    errors = torch.where(finite, quantized - values, 0.0)
-    total = max(int(finite.sum()), 1)
-    signal, noise = (float(part.square().sum()) for part in (torch.where(finite, values, 0.0), errors))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.divide(signal, noise) if noise else (np.inf if signal else np.nan)
-        sqnr_db = float(10 * np.log10(ratio))
-    return Preview(
-        count=values.numel(),
-        underflow=int(((quantized == 0) & (values != 0) & ~over & ~values.isnan()).sum()),
-        overflow=int((over & ~values.isnan()).sum()),
-        mse=noise / total,
-        sqnr_db=sqnr_db,
-        max_error=float(errors.abs().max()) if values.numel() else 0.0,
-        exact=True,
-    )
+
+    values: Tensor
+    errors: Tensor
+    underflow: Tensor
+    overflow: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, fmt: PerChannel) -> Self:
+        """Do it."""
+        values = values.detach().double()
+        quantized = fmt.quantize(values).flatten(1)
+        values = values.flatten(1)
+        rounded = (values / torch.from_numpy(fmt.steps).reshape(-1, 1)).numpy().copy()
+        arithmetic.round_in_place(np, rounded, fmt.rounding)
+        channel = fmt[0]
+        outside = (rounded < channel.min / channel.step) | (rounded > channel.max / channel.step)
+        over = torch.from_numpy(outside) & ~values.isnan()
+        return cls(
+            values,
+            torch.where(values.isfinite(), quantized - values, 0.0),
+            (quantized == 0) & (values != 0) & ~over & ~values.isnan(),
+            over,
+        )
+
+    def together(self) -> Preview:
+        """Sum up all values."""
+        return Effect(*(part.reshape(1, -1) for part in vars(self).values())).by_channel()[0]
+
+    def by_channel(self) -> list[Preview]:
+        """Sum up the values of each channel."""
+        finite = self.values.isfinite()
+        counts = [part.sum(1).tolist() for part in (self.underflow, self.overflow, finite)]
+        signal = torch.where(finite, self.values, 0.0).square().sum(1).numpy()
+        noise = self.errors.square().sum(1).numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sqnr_db = 10 * np.log10(signal / noise)  # infinite where there is no error, NaN where there is no signal
+        largest = self.errors.abs().amax(1).tolist() if self.values.shape[1] else [0.0] * len(noise)
+        return [
+            Preview(self.values.shape[1], underflow, overflow, float(squares) / max(known, 1), float(db), most, True)
+            for underflow, overflow, known, squares, db, most in zip(*counts, noise, sqnr_db, largest, strict=True)
+        ]

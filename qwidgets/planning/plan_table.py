@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "state": "str",
+    "adjusted": "str",
     "layer": "str",
     "fused": "str",
     "kind": "str",
@@ -73,6 +74,7 @@ def _format(plan: "Plan", name: str) -> dict[str, object]:
     states = {"draft": name in plan.drafts, "locked": name in plan.locked, "float": fmt is None}
     record: dict[str, object] = {
         "state": ", ".join(state for state, holds in states.items() if holds),
+        "adjusted": ", ".join(plan.adjustments.told(name, fmt)),
         "window": fmt.window if fmt else "",
         "committed_window": committed.window if committed else "",
     }

@@ -75,7 +75,13 @@ def validate(model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric |
     >>> bool(report.loc["top1", "quantized"] > 0.98)
     True
     """
-    network = plan.adjustments.applied(recapture(model, plan))
+    return compare(plan.adjustments.applied(recapture(model, plan)), model, plan, data, metric)
+
+
+def compare(
+    network: Network, model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric | None = None
+) -> pd.DataFrame:
+    """Do what :func:`validate` does with a network that was captured before, and adjusted as the plan says."""
     model = unwrapped(model)
     quantized = QuantizedNetwork(model, network, plan.committed, adjustments=plan.adjustments)
     comparison = _Comparison(network, quantized, plan.adjustments)

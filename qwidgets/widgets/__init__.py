@@ -5,6 +5,7 @@ from qwidgets.widgets.bit_heat_map import BitHeatMap
 from qwidgets.widgets.layer_table import LayerTable
 from qwidgets.widgets.number_line import NumberLine
 from qwidgets.widgets.rounding_table import RoundingTable
+from qwidgets.widgets.sensitivity_chart import SensitivityChart
 from qwidgets.widgets.sine_scope import SineScope
 from qwidgets.widgets.window_editor import WindowEditor
 from qwidgets.widgets.workbench import Workbench
@@ -15,6 +16,7 @@ __all__ = [
     "LayerTable",
     "NumberLine",
     "RoundingTable",
+    "SensitivityChart",
     "SineScope",
     "WindowEditor",
     "Workbench",

@@ -1,4 +1,4 @@
-"""Work beside the notebook: the calibration and the evaluation, each on a thread of its own.
+"""The calibration beside the notebook, on a thread of its own.
 
 Nothing here draws. What is to be told goes through the functions that were given, which look after locks themselves.
 """
@@ -11,11 +11,6 @@ from typing import Any
 from torch import nn
 
 from qwidgets.calibration import Calibration, calibration_steps
-from qwidgets.errors import DataError
-from qwidgets.plan import Plan
-from qwidgets.simulation import quantize
-
-Evaluate = Callable[[nn.Module], float]
 
 
 def twin_of(model: nn.Module) -> nn.Module:
@@ -77,73 +72,3 @@ class CalibrationRun:
         except Exception as error:
             problem = error
         self._on_end(problem)
-
-
-class Evaluation:
-    """The user's measure of a network, for the float model once and for each committed plan, the newest always last.
-
-    Parameters
-    ----------
-    model
-        The network in float.
-    evaluate
-        Called with a network, gives a number.
-    on_result
-        Told the number for the float model and for the committed plan, None for what is not known yet.
-    on_error
-        Told what went wrong.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        evaluate: Evaluate,
-        on_result: Callable[[float | None, float | None], None],
-        on_error: Callable[[Exception], None],
-    ) -> None:
-        self._model, self._evaluate = twin_of(model), evaluate
-        self._on_result, self._on_error = on_result, on_error
-        self._float: float | None = None
-        self._lock = threading.Lock()
-        self._wanted: Plan | None = None
-        self._thread: threading.Thread | None = None
-
-    def of(self, plan: Plan) -> None:
-        """Ask for the number of what the plan has committed now; an older request that still waits is dropped."""
-        with self._lock:
-            self._wanted = plan
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="qwidgets-evaluation", daemon=True)
-                self._thread.start()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until nothing is asked any more; say whether that is so."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(seconds)
-        return self._thread is None
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                plan, self._wanted = self._wanted, None
-                if plan is None:
-                    self._thread = None
-                    return
-            try:
-                self._on_result(self._float, None)
-                if self._float is None:
-                    self._float = self._number(self._model)
-                    self._on_result(self._float, None)
-                self._on_result(self._float, self._number(quantize(self._model, plan)))
-            except Exception as error:
-                self._on_error(error)
-
-    def _number(self, network: nn.Module) -> float:
-        value = self._evaluate(network)
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"evaluate(model) gave {value!r:.80}; it must give a number, such as the accuracy"
-            ) from None

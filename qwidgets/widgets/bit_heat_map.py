@@ -9,7 +9,7 @@ import numpy as np
 from qwidgets.pictures import heat_picture
 from qwidgets.pictures.heat_picture import BitRange, Window
 from qwidgets.pictures.plan_picture import window_of
-from qwidgets.widgets import style
+from qwidgets.widgets import outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
 from qwidgets.widgets.plan_view import PlanView
@@ -18,7 +18,6 @@ MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
 ROW_HEIGHTS = (4, 18)
 NAME_HEIGHT = 12
-NAME_LENGTH = 24
 TICK_SPACING = 4
 
 
@@ -101,12 +100,10 @@ class BitHeatMap(PlanView):
         old.close()
 
     def _show_selection(self) -> None:
-        top = len(self._names)
-        runs = _runs(sorted(self._position[name] for name in self.selection))
-        width = len(self._bits) if self._bits else 1
+        rows = sorted(self._position[name] for name in self.selection)
+        corners = outline.around(rows, len(self._names), len(self._bits) if self._bits else 1)
         with self._marks.hold_sync():
-            self._marks.x = [[0, width, width, 0, 0] for _ in runs]
-            self._marks.y = [[top - a, top - a, top - b - 1, top - b - 1, top - a] for a, b in runs]
+            self._marks.x, self._marks.y = corners
         if len(self.selection) != 1:
             self._readout.value = _selected(len(self.selection))
 
@@ -142,7 +139,9 @@ class BitHeatMap(PlanView):
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
         return {
-            len(self._names) - row - 0.5: _shortened(name) for row, name in enumerate(self._names) if row % every == 0
+            len(self._names) - row - 0.5: style.shortened(name)
+            for row, name in enumerate(self._names)
+            if row % every == 0
         }
 
     @guarded
@@ -169,22 +168,6 @@ class BitHeatMap(PlanView):
 
 def _packed(png: bytes) -> ipywidgets.Image:
     return ipywidgets.Image(value=png, format="png")
-
-
-def _runs(rows: list[int]) -> list[tuple[int, int]]:
-    """Neighbouring rows as pairs of the first and the last."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row - 1:
-            runs[-1] = (runs[-1][0], row)
-        else:
-            runs.append((row, row))
-    return runs
-
-
-def _shortened(name: str) -> str:
-    """A name that fits beside the picture; its end tells more than its beginning."""
-    return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 
 
 def _selected(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The head of the workbench: the network, the progress of its calibration, proposals, and what evaluating it gave."""
+"""The head of the workbench: the network, the progress of its calibration, and proposals."""
 
 import time
 from collections.abc import Callable
@@ -21,10 +21,10 @@ class Header(View):
     on_stop
         Called when the person stops the calibration.
     on_propose
-        Called with the word length and the scheme that the person asks for.
+        Called with the word length and the scheme that the person asks for, and whether for a window per channel.
     """
 
-    def __init__(self, on_stop: Callable[[], None], on_propose: Callable[[int, str], None]) -> None:
+    def __init__(self, on_stop: Callable[[], None], on_propose: Callable[[int, str, bool], None]) -> None:
         super().__init__()
         self._on_stop, self._on_propose = on_stop, on_propose
         self._began = 0.0
@@ -44,17 +44,18 @@ class Header(View):
             value=8, min=2, max=MAX_WORD_LENGTH, description="word length", layout=_width("140px")
         )
         self._word_length.style.description_width = "82px"
+        self._per_channel = ipywidgets.Checkbox(description="per channel", indent=False, layout=_width("104px"))
+        self._per_channel.tooltip = "A window for each output channel of a weight; biases at their layer's accumulator"
         self._propose = ipywidgets.Button(
             description="Propose",
             tooltip="Draft what the scheme chooses for every tensor that is not locked",
             layout=_width("92px"),
         )
         self._propose.on_click(self._propose_clicked)
-        self._result = ipywidgets.HTML()
         running = ipywidgets.HBox([self._progress, self._pace, self._stop])
-        proposing = ipywidgets.HBox([self._scheme, self._word_length, self._propose])
+        proposing = ipywidgets.HBox([self._scheme, self._word_length, self._per_channel, self._propose])
         self._running = running
-        line = ipywidgets.HBox([self._title, self._result, running, proposing])
+        line = ipywidgets.HBox([self._title, running, proposing])
         line.add_class("qw-bar")
         self.fill(line)
         self._running.layout.display = "none"
@@ -66,7 +67,7 @@ class Header(View):
 
     def can_propose(self, can: bool) -> None:
         """Allow proposals or not."""
-        for control in (self._scheme, self._word_length, self._propose):
+        for control in (self._scheme, self._word_length, self._per_channel, self._propose):
             control.disabled = not can
 
     def begin(self) -> None:
@@ -90,10 +91,6 @@ class Header(View):
         """Take the progress away: it is over."""
         self._running.layout.display = "none"
 
-    def show_result(self, in_float: float | None, committed: float | None) -> None:
-        """Show the user's measure of the float network and of the committed plan; None is not known yet."""
-        self._result.value = f"float <b>{_figure(in_float)}</b> · committed <b>{_figure(committed)}</b>"
-
     def _attach(self) -> None:
         pass
 
@@ -111,7 +108,7 @@ class Header(View):
 
     @guarded
     def _propose_clicked(self, _: object) -> None:
-        self._on_propose(self._word_length.value, self._scheme.value)
+        self._on_propose(self._word_length.value, self._scheme.value, self._per_channel.value)
 
 
 def pace(done: int, total: int | None, seconds: float) -> str:
@@ -131,10 +128,6 @@ def pace(done: int, total: int | None, seconds: float) -> str:
         left = (total - done) / rate
         text += f" · {left:.0f} s left" if left < 100 else f" · {left / 60:.0f} min left"
     return text
-
-
-def _figure(value: float | None) -> str:
-    return "…" if value is None else f"{value:.4g}"
 
 
 def _width(width: str) -> ipywidgets.Layout:

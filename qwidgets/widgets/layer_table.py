@@ -3,14 +3,15 @@
 It is where tensors are found, sorted, filtered, selected and locked.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import ipywidgets
 import pandas as pd
 
 from qwidgets.widgets import style
 from qwidgets.widgets.grid_adapter import Column, RowGrid
-from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.guarded import DRAWING, guarded
 from qwidgets.widgets.plan_view import PlanView
 from qwidgets.widgets.throttle import Debounce
 
@@ -25,10 +26,11 @@ COLUMNS = {
     "tensor": Column(width=168),
     "kind": Column(),
     "state": Column(),
-    "window": Column(width=98),
+    "window": Column(width=128),
     "under %": _judged(".3~r", "underflow_percent"),
     "over %": _judged(".3~r", "overflow_percent"),
     "SQNR dB": _judged(".1f", "sqnr_db"),
+    "in net dB": _judged(".1f", "sqnr_db"),
     "underflow": Column(",d"),
     "overflow": Column(",d"),
     "bits": Column("d"),
@@ -36,6 +38,8 @@ COLUMNS = {
     "count": Column(",d"),
     "min": Column(".3~g"),
     "max": Column(".3~g"),
+    "adjusted": Column(),
+    "does not fit": Column(width=190),
     "operation": Column(),
     "layer": Column(width=130),
     "fused": Column(width=170),
@@ -46,6 +50,8 @@ ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
     "problems": style.problems,
     "drafts": lambda table: table["state"].str.contains("draft"),
     "locked": lambda table: table["state"].str.contains("locked"),
+    "adjusted": lambda table: table["adjusted"] != "",
+    "does not fit": lambda table: table["misfit"] != "",
     "weights": lambda table: table["kind"].isin(["weight", "bias"]),
     "activations": lambda table: table["kind"].isin(["activation", "input"]),
 }
@@ -64,9 +70,11 @@ class LayerTable(PlanView):
 
     def _pace(self, draw: Callable[[], None]) -> Debounce:
         # The browser takes longer to draw a whole table than a slider takes to move on; so the table waits for a pause.
-        return Debounce(draw, seconds=0.06, at_most=0.5)
+        return Debounce(draw, seconds=0.06, at_most=2.0)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._measured: dict[str, float] = {}
+        self._misfits: dict[str, str] = {}
         self._find = ipywidgets.Text(placeholder="find a tensor or a layer", layout=_sized("210px"))
         self._only = ipywidgets.Dropdown(options=list(ONLY), description="only", layout=_sized("170px"))
         self._only.style.description_width = "36px"
@@ -78,8 +86,8 @@ class LayerTable(PlanView):
         self._find.observe(self._filter, "value")
         self._only.observe(self._filter, "value")
         self._lock.on_click(self._toggle_lock)
-        self._table = self.plan.table()
-        self._frame = _shown(self._table)
+        self._table = self._read(self.plan.names)
+        self._frame = self._shown(self._table)
         self._grid = RowGrid(self._frame.copy(), COLUMNS, self._on_rows_selected)
         self._empty = ipywidgets.HTML()
         self._empty.add_class("qw-empty")
@@ -89,15 +97,34 @@ class LayerTable(PlanView):
         self._rows = rows
         return controls, self._empty, rows
 
+    def show_measured(self, sqnr_db: Mapping[str, float]) -> None:
+        """Fill the column "in net dB": the SQNR that each tensor was measured to have, all formats together.
+
+        It holds for the formats that were measured; whoever fills it empties it when one of them changes.
+        """
+        with DRAWING:
+            if sqnr_db != self._measured:
+                self._measured = dict(sqnr_db)
+                self._redraw()  # when there is time for it, as a window may be in motion
+
+    def show_misfits(self, reasons: Mapping[str, str]) -> None:
+        """Mark the tensors that do not fit what the plan is for, each with the reason."""
+        with DRAWING:
+            if reasons != self._misfits:
+                self._misfits = dict(reasons)
+                self._table["misfit"] = self._misfit_column(self._table.index)
+                self._frame = self._shown(self._table)
+                self._show_rows()
+
     def _show(self, changed: frozenset[str]) -> None:
         names = [name for name in self.plan.names if name in changed]
-        part = self.plan.table(names)
+        part = self._read(names)
         if len(names) == len(self._table):
-            self._table, self._frame = part, _shown(part)
-        else:
+            self._table, self._frame = part, self._shown(part)
+        elif names:
             # Reading all figures anew would take longer than all the rest together.
-            self._table.loc[names] = part
-            self._frame.loc[names] = _shown(part)
+            self._table, self._frame = _updated(self._table, part), _updated(self._frame, self._shown(part))
+        self._frame["in net dB"] = self._measured_column(self._frame.index)
         self._show_rows()
 
     def _show_selection(self) -> None:
@@ -131,7 +158,55 @@ class LayerTable(PlanView):
             "problems": "No tensor has a problem: little underflow, hardly any overflow, a good SQNR.",
             "drafts": "There is no draft.",
             "locked": "No tensor is locked.",
+            "adjusted": "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
+            "does not fit": "Every tensor fits the target, or none is picked.",
         }.get(self._only.value, f"There are no {self._only.value}.")
+
+    def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
+        sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
+        frame = pd.DataFrame(
+            {
+                "tensor": table.index,
+                "kind": table["kind"],
+                "state": [
+                    ", ".join(filter(None, (state, "no fit" if misfit else "")))
+                    for state, misfit in zip(table["state"], table["misfit"], strict=True)
+                ],
+                "window": table["window"].str.replace(r"\((\d+) channels?\)", r"×\1", regex=True),
+                "under %": table["underflow_percent"],
+                "over %": table["overflow_percent"],
+                "SQNR dB": table["sqnr_db"],
+                "in net dB": self._measured_column(table.index),
+                "underflow": table["underflow"],
+                "overflow": table["overflow"],
+                "bits": table["word_length"],
+                "sign": sign.astype(object).where(sign.notna(), ""),
+                "count": table["count"],
+                "min": table["min"],
+                "max": table["max"],
+                "adjusted": table["adjusted"],
+                "does not fit": table["misfit"],
+                "operation": table["operation"],
+                "layer": table["layer"],
+                "fused": table["fused"],
+            },
+            index=table.index,
+        )
+        return frame.astype(
+            {name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()}
+        )
+
+    def _read(self, names: Iterable[str]) -> pd.DataFrame:
+        """The plan's table, and why what does not fit does not."""
+        table = self.plan.table(names)
+        return table.assign(misfit=self._misfit_column(table.index))
+
+    def _misfit_column(self, names: "pd.Index[str]") -> "pd.Series[str]":
+        return pd.Series([self._misfits.get(name, "") for name in names], index=names, dtype="str")
+
+    def _measured_column(self, names: "pd.Index[str]") -> "pd.Series[float]":
+        return pd.Series([self._measured.get(name, math.nan) for name in names], index=names, dtype="float64")
 
     @guarded
     def _filter(self, _: object) -> None:
@@ -153,29 +228,6 @@ def _sized(width: str) -> ipywidgets.Layout:
     return ipywidgets.Layout(width=width)
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
-    sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
-    frame = pd.DataFrame(
-        {
-            "tensor": table.index,
-            "kind": table["kind"],
-            "state": table["state"],
-            "window": table["window"],
-            "under %": table["underflow_percent"],
-            "over %": table["overflow_percent"],
-            "SQNR dB": table["sqnr_db"],
-            "underflow": table["underflow"],
-            "overflow": table["overflow"],
-            "bits": table["word_length"],
-            "sign": sign.astype(object).where(sign.notna(), ""),
-            "count": table["count"],
-            "min": table["min"],
-            "max": table["max"],
-            "operation": table["operation"],
-            "layer": table["layer"],
-            "fused": table["fused"],
-        },
-        index=table.index,
-    )
-    return frame.astype({name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()})
+def _updated(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
+    """A table with some rows anew. Assigning them fails in pandas 3 where some of their numbers are missing."""
+    return pd.concat([table.drop(index=part.index), part]).reindex(table.index)

@@ -34,8 +34,15 @@ def together(previews: Sequence[Preview]) -> Preview | None:
     )
 
 
-def figures(draft: Preview | None, committed: Preview | None, *, several: bool, is_draft: bool) -> str:
-    """The table under the editor, as HTML."""
+def figures(
+    draft: Preview | None,
+    committed: Preview | None,
+    *,
+    several: bool,
+    is_draft: bool,
+    without: tuple[str, str] = ("float", "float"),
+) -> str:
+    """The table under the editor, as HTML; ``without`` says what there is where there is no preview."""
     worst, largest = ("lowest SQNR", "largest error") if several else ("SQNR", "largest error")
     lines: list[tuple[str, Callable[[Preview], str], str]] = [
         ("underflow", lambda p: _count(p, p.underflow), _more(draft, committed, "underflow")),
@@ -47,8 +54,8 @@ def figures(draft: Preview | None, committed: Preview | None, *, several: bool, 
     now = "draft" if is_draft else "now"
     head = f"<thead><tr><th></th><th>{now}</th><th>committed</th><th></th></tr></thead>"
     rows = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{_of(figure, draft)}</td><td>{_of(figure, committed)}</td>"
-        f"<td>{escaped(words)}</td></tr>"
+        f"<tr><th scope='row'>{name}</th><td>{_of(figure, draft, without[0])}</td>"
+        f"<td>{_of(figure, committed, without[1])}</td><td>{escaped(words)}</td></tr>"
         for name, figure, words in lines
     )
     return f"<table class='qw-figures'>{head}<tbody>{rows}</tbody></table>"
@@ -69,8 +76,8 @@ def difference(draft: Preview | None, committed: Preview | None) -> str:
     return ", ".join(filter(None, words)) or "no difference that was counted"
 
 
-def _of(figure: Callable[[Preview], str], preview: Preview | None) -> str:
-    return "float" if preview is None else escaped(figure(preview))
+def _of(figure: Callable[[Preview], str], preview: Preview | None, without: str) -> str:
+    return escaped(without if preview is None else figure(preview))
 
 
 def _count(preview: Preview, values: int, bound: str = "at most") -> str:

@@ -31,6 +31,20 @@ UNDERFLOW = "#e69f00"
 OVERFLOW = "#d55e00"
 """Above the window: values that saturate or wrap."""
 
+NAME_LENGTH = 24
+"""Characters of a tensor's name that there is room for beside a picture."""
+
+
+def shortened(name: str, length: int = NAME_LENGTH) -> str:
+    """A tensor's name that fits beside a picture; its end tells more than its beginning.
+
+    Examples
+    --------
+    >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
+    ('…cks.3.0.conv_pwl.weight', 'input')
+    """
+    return name if len(name) <= length else "…" + name[1 - length :]
+
 
 def style_sheet() -> ipywidgets.HTML:
     """A widget without extent that brings the style sheet; every view carries one, since each may stand alone."""
@@ -74,6 +88,12 @@ CSS = """
 .qw table.qw-figures td:last-child { white-space: normal; }
 .qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
 .qw table.qw-figures tr { background: none !important; }
+.qw .qw-results { gap: 2px; }
+.qw .qw-results table.qw-result td { min-width: 92px; }
+.qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }
+.qw table.qw-result tr td { vertical-align: top; white-space: normal; }
+.qw .qw-one-line .widget-html-content { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-word { padding: 1px 8px; border-radius: 3px; }
 .qw .qw-severe { font-weight: 600; }
 .qw .qw-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
 .qw .bqplot { --bq-axis-tick-text-fill: var(--qw-quiet); }

@@ -75,6 +75,8 @@ class Debounce:
     """Call a function without arguments when requests pause for ``seconds``, or after ``at_most`` if they do not pause.
 
     It is for what takes long enough to be in the way while something is in motion. The function runs on a timer thread.
+    Where it took long the last time, as on a busy machine, the pause has to be three times as long as that: requests
+    come slower there too, and a call between two of them would keep the next from being served.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class Debounce:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._latest = 0.0
+        self._took = 0.0
 
     def __call__(self) -> None:
         """Ask for a call."""
@@ -104,7 +107,8 @@ class Debounce:
                 self._latest = now + self._at_most
             else:
                 self._timer.cancel()
-            self._timer = threading.Timer(min(self._seconds, max(self._latest - now, 0.0)), self.flush)
+            pause = max(self._seconds, 3 * self._took)
+            self._timer = threading.Timer(min(pause, max(self._latest - now, 0.0)), self.flush)
             self._timer.daemon = True
             self._timer.start()
 
@@ -114,4 +118,6 @@ class Debounce:
             waiting, self._timer = self._timer, None
         if waiting is not None:
             waiting.cancel()
+            began = time.monotonic()
             self._function()
+            self._took = time.monotonic() - began

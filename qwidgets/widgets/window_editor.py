@@ -5,14 +5,29 @@ from typing import Any
 
 import ipywidgets
 
+from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.errors import FormatError, QwidgetsError
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.planning.plan_state import Format
-from qwidgets.widgets import preview_words, style, window_moves
+from qwidgets.per_channel import PerChannel
+from qwidgets.planning import plan_formats
+from qwidgets.widgets import channel_words, preview_words, style, window_moves
 from qwidgets.widgets.bit_bars import BitBars
-from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.channel_map import ChannelMap
+from qwidgets.widgets.edited import Edited
+from qwidgets.widgets.guarded import drawing, guarded
 from qwidgets.widgets.plan_view import PlanView
 from qwidgets.widgets.window_controls import Move, WindowControls
+
+ABOUT_ACCUMULATOR = (
+    "<p><b>accumulator</b>: 32 bits at the step of the sums that the bias is added to, which is the input's step times "
+    "the weight's. It has no window of its own to move, and follows when theirs move. Without the tick it gets a word "
+    "length and a window of its own.</p>"
+)
+
+ABOUT_OWN_BIAS = (
+    "<p class='qw-quiet'>A bias with a window of its own is rounded to it, and then aligned to the sums that it is "
+    "added to; as <b>accumulator</b> it has their step, and hardware adds it as it is.</p>"
+)
 
 GESTURE_SECONDS = 1.0
 """Moves that follow each other faster than this are one step for undo."""
@@ -22,7 +37,8 @@ class WindowEditor(PlanView):
     """Moves the windows of the selected tensors, and tells at once what that would do to their values.
 
     With several tensors selected the first is drawn, and what is done to its window is done to all that are not locked
-    or in float: each moves from where it stands.
+    or in float: each moves from where it stands. So do the channels of a weight that has a window for each, all of them
+    or those that are chosen.
 
     Parameters
     ----------
@@ -44,53 +60,84 @@ class WindowEditor(PlanView):
         self._float = ipywidgets.Checkbox(
             description="keep float", indent=False, layout=ipywidgets.Layout(width="98px")
         )
+        self._accumulator = ipywidgets.Checkbox(
+            description="accumulator", indent=False, layout=ipywidgets.Layout(width="108px")
+        )
+        self._accumulator.tooltip = "Give the bias 32 bits at the step of the sums that it is added to"
+        self._accumulator.observe(self._on_accumulator, "value")
         self._lock.observe(self._on_lock, "value")
         self._float.observe(self._on_float, "value")
         self._bars = BitBars(self._on_brush)
         self._controls = WindowControls(self._on_move, self._on_choose, self._on_write)
+        self._channels = ChannelMap(self.plan)
+        self._channels.observe(self._on_channels, "channels")
+        self._channels.observe(self._on_channel_problem, "problem")
         self._figures = ipywidgets.HTML()
         self._empty = ipywidgets.HTML(
             "<span class='qw-quiet'>Select a tensor to see its bits and move its window.</span>"
         )
         left = ipywidgets.VBox([self._bars.widget, self._controls.sliders, self._controls.boxes])
         right = ipywidgets.VBox([self._controls.choices, self._controls.notation, self._figures])
-        for column, basis in ((left, "460px"), (right, "400px")):
+        for column, basis in ((left, "460px"), (right, "400px"), (self._channels, "400px")):
             column.layout = ipywidgets.Layout(flex=f"1 1 {basis}", min_width="0", max_width="100%")
             column.add_class("qw-column")
-        head = ipywidgets.HBox([self._title, self._previous, self._next, self._float, self._lock])
-        columns = ipywidgets.HBox([left, right])
+        head = ipywidgets.HBox([self._title, self._previous, self._next, self._accumulator, self._float, self._lock])
+        columns = ipywidgets.HBox([left, right, self._channels])
         head.add_class("qw-bar")
         columns.layout.flex_flow = "row wrap"
         self._panel = ipywidgets.VBox([head, columns])
         self._place = ipywidgets.VBox([self._empty])
         return (self._place,)
 
+    def _attach(self) -> None:
+        if self._channels.comm is None:
+            self._channels.open()
+            self._channels._attach()
+        super()._attach()
+
+    def _detach(self) -> None:
+        self._channels.close()
+        super()._detach()
+
     def _show(self, changed: frozenset[str]) -> None:
         if changed & set(self.selection):
             self._show_selection()
+
+    @property
+    def _edited(self) -> Edited:
+        """What the controls work on; there must be a selection."""
+        return Edited(self.plan, self.selection, self._channels.channels if len(self.selection) == 1 else ())
 
     def _show_selection(self) -> None:
         # A figure that is first shown hidden stays blank, so the panel enters the page when it has something to show.
         content = (self._panel,) if self.selection else (self._empty,)
         if self._place.children != content:
             self._place.children = content
-        if not self.selection:
-            return
-        name = self.selection[0]
-        fmt, committed = _one_window(self.plan[name]), _one_window(self.plan.committed[name])
+        self._channels.selection = self.selection
+        if self.selection:
+            self._show_edited()
+
+    def _show_edited(self) -> None:
+        name, edited = self.selection[0], self._edited
+        fmt, free = edited.window, edited.free
         self._show_title(name)
         if self.plan.calibration is not None:
-            histogram = self.plan.calibration[name]
-            self._bars.show(name, histogram.msb_counts("positive"), histogram.msb_counts("negative"), fmt, committed)
+            bits = edited.bits("positive"), edited.bits("negative")
+            self._bars.show(f"{name} {edited.channels}", *bits, fmt, edited.committed_window)
         self._controls.align(self._bars.inset)
-        self._controls.show(fmt, self._bars.top, self._bars.bottom, enabled=bool(self._free()))
-        if fmt is None and self.plan[name] is not None:
-            self._controls.name(str(self.plan[name]))
+        self._controls.show(fmt, self._bars.top, self._bars.bottom, enabled=bool(free))
+        now = self.plan[name]
+        if isinstance(now, AccumulatorFormat) or (isinstance(now, PerChannel) and len(edited.channels) != 1):
+            self._controls.name(str(now))
+        biases = self._biases()
         self._own = True
         try:
             self._lock.value = set(self.selection) <= self.plan.locked
             self._float.value = all(self.plan[name] is None for name in self.selection)
-            self._float.disabled = not self._free()
+            self._float.disabled = not free
+            self._accumulator.layout.display = None if biases else "none"
+            self._accumulator.value = bool(biases) and all(self.plan[name] == ACCUMULATOR for name in biases)
+            self._accumulator.disabled = not any(name in free for name in biases)
         finally:
             self._own = False
         self._show_figures()
@@ -100,9 +147,14 @@ class WindowEditor(PlanView):
         about = " + ".join(row.fused) if len(row.fused) > 1 else row.operation
         others = len(self.selection) - 1
         more = f" <b>and {others} more</b>: each moves from where it stands" if others else ""
-        locked = len(self.selection) - len(self._free())
+        locked = len(self.selection) - len(self._edited.free)
         if others and locked:
             more += f"; {locked} locked, left alone"
+        if channels := self._edited.channels:
+            count = self.plan.row(name).shape[0] or 0
+            more = f" <b>channel{'s' if len(channels) > 1 else ''} {channel_words.written(channels, count)}</b>"
+            if isinstance(self.plan[name], FixedPoint):
+                more += " under the window of all"
         self._title.value = (
             f"<b class='qw-name'>{style.escaped(name)}</b>{more} "
             f"<span class='qw-quiet'>{style.escaped(row.kind)} · {style.escaped(about)}</span>"
@@ -112,27 +164,33 @@ class WindowEditor(PlanView):
         if self.plan.calibration is None:
             self._figures.value = "<span class='qw-quiet'>Without a calibration there is nothing to preview.</span>"
             return
-        drafts = [preview for name in self.selection if (preview := self.plan.preview(name))]
-        committed = [preview for name in self.selection if (preview := self.plan.committed_preview(name))]
-        self._figures.value = preview_words.figures(
+        edited = self._edited
+        drafts, committed = edited.previews(), edited.committed_previews()
+        name = self.selection[0]
+        told = preview_words.figures(
             preview_words.together(drafts),
             preview_words.together(committed),
-            several=len(self.selection) > 1,
+            several=max(len(self.selection), len(edited.channels)) > 1,
             is_draft=any(name in self.plan.drafts for name in self.selection),
+            without=(str(self.plan[name] or "float"), str(self.plan.committed[name] or "float")),
         )
+        if self.plan[name] == ACCUMULATOR:
+            told = ABOUT_ACCUMULATOR + (told if committed else "")
+        elif self._biases():
+            told += ABOUT_OWN_BIAS
+        self._figures.value = told
 
-    def _free(self) -> list[str]:
-        return [name for name in self.selection if name not in self.plan.locked]
+    def _biases(self) -> list[str]:
+        """The selected tensors that can have the format of their layer's accumulator."""
+        return [name for name in self.selection if plan_formats.has_accumulator(self.plan.row(name))]
 
     def _move(self, move: Move, *, continues: bool) -> None:
-        """Do to all tensors that are selected what a move does to the first one's format."""
-        old = _one_window(self.plan[self.selection[0]]) if self.selection else None
+        """Do to all that is edited what a move does to the window that is drawn."""
+        old = self._edited.window if self.selection else None
         if old is None:
             return
-        movable = {name: fmt for name in self._free() if (fmt := _one_window(self.plan[name]))}
         try:
-            moved = window_moves.together(movable, old, move(old))
-            (self.plan.redraft if continues else self.plan.draft)(moved)
+            (self.plan.redraft if continues else self.plan.draft)(self._edited.moved(old, move(old)))
         except QwidgetsError:
             self._show_selection()  # the controls went where the plan did not follow
             raise
@@ -160,8 +218,11 @@ class WindowEditor(PlanView):
 
     @guarded
     def _on_write(self, text: str) -> None:
-        fmt = None if text.strip().casefold() == "float" else _read(text)
-        self.plan.draft(dict.fromkeys(self._free(), fmt))
+        edited, word = self._edited, text.strip().casefold()
+        if word in ("float", ACCUMULATOR.window):
+            self.plan.draft(dict.fromkeys(edited.free, None if word == "float" else ACCUMULATOR))
+        else:
+            self.plan.draft(edited.written(_read(text)))
 
     @guarded
     def _on_lock(self, event: Any) -> None:
@@ -172,15 +233,39 @@ class WindowEditor(PlanView):
     def _on_float(self, event: Any) -> None:
         if self._own:
             return
-        free = self._free()
+        free = self._edited.free
         if event.new:
             self.plan.draft(dict.fromkeys(free, None))
-            return
-        committed = {name: fmt for name in free if (fmt := self.plan.committed[name])}
-        if committed:
-            self.plan.draft(committed)
         else:
-            self.plan.propose(names=free)
+            self._give_formats(free)
+
+    @guarded
+    def _on_accumulator(self, event: Any) -> None:
+        if self._own:
+            return
+        free = [name for name in self._biases() if name not in self.plan.locked]
+        if event.new:
+            self.plan.draft(dict.fromkeys(free, ACCUMULATOR))
+        else:
+            self._give_formats(free)
+
+    def _give_formats(self, names: list[str]) -> None:
+        """Draft what is committed, where that is another format than now; for what is left, a proposal."""
+        committed = {name: self.plan.committed[name] for name in names}
+        back = {name: fmt for name, fmt in committed.items() if fmt and fmt != self.plan[name]}
+        if back:
+            self.plan.draft(back)
+        else:
+            self.plan.propose(names=names)
+
+    @drawing
+    def _on_channels(self, _: Any) -> None:
+        if self.selection:
+            self._show_edited()
+
+    @drawing
+    def _on_channel_problem(self, event: Any) -> None:
+        self.set_trait("problem", event.new)  # which the map itself shows
 
     @guarded
     def _step(self, by: int) -> None:
@@ -190,16 +275,11 @@ class WindowEditor(PlanView):
             self.selection = (names[at % len(names)],)
 
 
-def _one_window(fmt: Format) -> FixedPoint | None:
-    """The format if it has one window, which can be moved; float has none, and a format per channel many."""
-    return fmt if isinstance(fmt, FixedPoint) else None
-
-
 def _read(text: str) -> FixedPoint:
     try:
         return FixedPoint.parse(text)
     except FormatError as error:
-        raise FormatError(f"{error}; or write float") from None
+        raise FormatError(f"{error}; or write float, or for a bias accumulator") from None
 
 
 def _button(description: str, icon: str, on_click: Any) -> ipywidgets.Button:

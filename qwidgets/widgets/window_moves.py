@@ -5,9 +5,10 @@ word grows or shrinks. A window that makes no sense is refused by :class:`qwidge
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.per_channel import PerChannel
 
 MODES = ("signed", "rounding", "overflow")
 """What a format is beside its window."""
@@ -93,3 +94,26 @@ def together(formats: Mapping[str, FixedPoint], old: FixedPoint, new: FixedPoint
         )
         for name, fmt in formats.items()
     }
+
+
+def of_channels(fmt: PerChannel, channels: Collection[int], old: FixedPoint, new: FixedPoint) -> PerChannel:
+    """Do to some channels what was done to a format.
+
+    Their highest bits move as far as that of ``old`` moved to become ``new``. Word length, sign, rounding and overflow
+    become those of ``new`` in all channels, since all share them; the highest bits of the other channels stay.
+
+    Examples
+    --------
+    >>> fmt = PerChannel.of([FixedPoint.from_window(3, -3), FixedPoint.from_window(0, -6)])
+    >>> moved = of_channels(fmt, [1], fmt[1], FixedPoint.from_window(1, -6))
+    >>> [channel.window for channel in moved]
+    ['2^3 … 2^-4', '2^1 … 2^-6']
+    """
+    msbs = [one.msb + (new.msb - old.msb if channel in channels else 0) for channel, one in enumerate(fmt)]
+    top = new.word_length - new.signed - 1
+    return PerChannel(new.word_length, tuple(top - msb for msb in msbs), new.signed, new.rounding, new.overflow)
+
+
+def highest(fmt: PerChannel) -> FixedPoint:
+    """The format of the channel whose window lies highest, to stand for them all."""
+    return max(fmt, key=lambda one: one.msb)

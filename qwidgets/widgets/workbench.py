@@ -4,21 +4,31 @@ from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 import traitlets
 from torch import nn
 
 from qwidgets.calibration import Calibration
 from qwidgets.errors import CaptureError, PlanError
 from qwidgets.plan import Plan
-from qwidgets.widgets import static_page
-from qwidgets.widgets.background import CalibrationRun, Evaluate, Evaluation
+from qwidgets.widgets import static_page, steps_menu
+from qwidgets.widgets.background import CalibrationRun
 from qwidgets.widgets.bit_heat_map import BitHeatMap
+from qwidgets.widgets.export_menu import ExportMenu
 from qwidgets.widgets.footer import Footer
 from qwidgets.widgets.guarded import DRAWING, drawing
 from qwidgets.widgets.header import Header
+from qwidgets.widgets.lane import Pace
 from qwidgets.widgets.layer_table import LayerTable
 from qwidgets.widgets.log_panel import LogPanel
+from qwidgets.widgets.measured import Evaluate
+from qwidgets.widgets.measuring import Material, Measuring
 from qwidgets.widgets.plan_view import known_names
+from qwidgets.widgets.result_strip import ResultStrip
+from qwidgets.widgets.samples import HeldBack, can_be_read_again
+from qwidgets.widgets.sensitivity_chart import SensitivityChart
+from qwidgets.widgets.steps_menu import StepsMenu
+from qwidgets.widgets.target_picker import TargetPicker
 from qwidgets.widgets.throttle import Throttle
 from qwidgets.widgets.view import View
 from qwidgets.widgets.window_editor import WindowEditor
@@ -32,17 +42,24 @@ class Workbench(View):
     """A network's tensors, their bits and their formats: look, move a window, see what it costs, commit.
 
     ``Workbench(model, data)`` calibrates in the background, so that the notebook stays alive, and then commits what the
-    scheme "mse" proposes for 8 bits. ``Workbench(plan)`` shows a plan that is there.
+    scheme "mse" proposes for 8 bits. ``Workbench(plan)`` shows a plan that is there. Where there is data to measure on,
+    what the formats do to the network's result is measured whenever they change, on the first samples, and on all when
+    somebody presses Validate.
 
     Parameters
     ----------
     model
         A network, or a plan.
     data
-        Batches to calibrate with; see :func:`qwidgets.calibrate`.
+        Batches to calibrate with; see :func:`qwidgets.calibrate`. Of four or more the last is held back: it is not
+        calibrated with, and what a scheme proposes is checked on it.
     evaluate
-        ``evaluate(network) -> number``, such as the accuracy. It is asked once for the model in float and for every
-        commit, in the background; what it gave stands in the header.
+        ``evaluate(network) -> number``, such as the accuracy. It is asked once for the model in float, for every commit
+        and for a draft that stands still, in the background, and takes the place of the metric that
+        :func:`qwidgets.validate` chooses.
+    validation
+        Batches to validate with, that can be read again and again. Without them it is ``data``, or what was held back
+        where ``data`` can be read only once.
 
     Attributes
     ----------
@@ -72,36 +89,43 @@ class Workbench(View):
     selection = traitlets.Tuple()
 
     def __init__(
-        self, model: nn.Module | Plan, data: Iterable[Any] | None = None, evaluate: Evaluate | None = None
+        self,
+        model: nn.Module | Plan,
+        data: Iterable[Any] | None = None,
+        evaluate: Evaluate | None = None,
+        validation: Iterable[Any] | None = None,
     ) -> None:
-        _check(model, data, evaluate)
+        _check(model, data, evaluate, validation)
         super().__init__()
         self._run: CalibrationRun | None = None
-        self._evaluation: Evaluation | None = None
+        self._measuring: Measuring | None = None
+        self._evaluate, self._validation, self._data = evaluate, validation, data
         self._displays: list[Any] = []
         self._header = Header(self._on_stop, self._on_propose)
         self._log = LogPanel()
         self._history = ipywidgets.HTML()
+        self._results, self._chart_place = ipywidgets.VBox(), ipywidgets.VBox()
+        self._sensitivity: tuple[pd.DataFrame, str] | None = None
         self._body = ipywidgets.VBox([_quiet("The tensors appear as soon as the network has been captured.")])
         self._more = ipywidgets.Accordion([self._history, self._log], titles=("history", "log"), selected_index=None)
         self._header.observe(self._on_problem, "problem")
         self.add_class("qw-workbench")
-        self.fill(self._header, self._body, self._more)
+        self.fill(self._header, self._results, self._body, self._more)
         if isinstance(model, Plan):
             self._show_plan(model)
             self._about()
+            self._begin_measuring(model.model, ())
             return
         assert data is not None
-        if evaluate is not None:
-            self._evaluation = Evaluation(model, evaluate, self._on_result, self._on_evaluation_error)
+        self._held_back = HeldBack(data)
         self._count = Throttle(self._show_counts, SECONDS_BETWEEN_COUNTS)
         self._header.name(type(model).__name__, "")
         self._header.begin()
-        self._run = CalibrationRun(model, data, self._on_step, self._on_end)
+        self._run = CalibrationRun(model, self._held_back, self._on_step, self._on_end)
         self._run.start()
 
     def wait(self, seconds: float | None = None) -> Plan:
-        """Wait until the calibration, and what is to be evaluated after it, is over, and give the plan.
+        """Wait until the calibration, and what is to be measured after it, is over, and give the plan.
 
         Raises
         ------
@@ -111,7 +135,7 @@ class Workbench(View):
             The calibration failed before anything was counted.
         """
         over = (self._run is None or self._run.wait(seconds)) and (
-            self._evaluation is None or self._evaluation.wait(seconds)
+            self._measuring is None or self._measuring.wait(seconds)
         )
         if not over:
             raise PlanError(f"the workbench is still at work after {seconds} s; wait longer, or press Stop")
@@ -123,15 +147,37 @@ class Workbench(View):
         self.set_trait("plan", plan)
         self._table, self._map, self._editor = LayerTable(plan), BitHeatMap(plan), WindowEditor(plan)
         self._footer = Footer(plan, self._log.tell)
-        self._views = (self._table, self._map, self._editor, self._footer)
+        self._steps = StepsMenu(plan, self._log.tell)
+        self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
+        self._target = TargetPicker(plan, self._table.show_misfits)
+        self._export = ExportMenu(plan, self._log.tell)
+        if self._validation is not None:
+            self._export.give(self._validation)
+        self._views = (
+            self._table,
+            self._map,
+            self._editor,
+            self._footer,
+            self._target,
+            self._steps,
+            self._export,
+        )
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
-        for view in (self._table, self._map, self._editor):
+        for view in (self._table, self._map, self._editor, self._target):
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (upper, self._editor, self._footer)
+        self._body.children = (
+            self._target,
+            upper,
+            self._editor,
+            self._chart_place,
+            self._footer,
+            self._steps,
+            self._export,
+        )
         plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
@@ -148,16 +194,36 @@ class Workbench(View):
         self._header.name(self.plan.network, f"{calibration.device} · {batches} · {tensors}")
         self._header.can_propose(True)
 
+    def _begin_measuring(self, model: nn.Module | None, held_back: Iterable[Any]) -> None:
+        assert self.plan is not None
+        material = Material.of(model, self._validation, self._data, held_back, self._evaluate)
+        self._measuring = Measuring(self.plan, material, self._on_measured, self._on_pace, self._on_measuring_error)
+        measuring = self._measuring
+        self._strip = ResultStrip(measuring.validate, measuring.sense, measuring.stop, self._select, material.lack)
+        self._strip.observe(self._on_problem, "problem")
+        self._results.children = (self._strip,)
+        self._measuring.follow("open")
+        self._on_measured()
+
     # What the person does
 
     def _on_stop(self) -> None:
         assert self._run is not None
         self._run.stop()
 
-    def _on_propose(self, word_length: int, scheme: str) -> None:
+    def _on_propose(self, word_length: int, scheme: str, per_channel: bool) -> None:
         assert self.plan is not None
-        self.plan.propose(word_length, scheme)
-        self._log.tell(f"{scheme} proposed formats of {word_length} bits: {len(self.plan.drafts)} drafts")
+        left_out = self.plan.propose(word_length, scheme, per_channel=per_channel, target=self._target.target)
+        where = ", weights per channel" if per_channel else ""
+        where += f", for {self._target.target}" if self._target.target else ""
+        self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
+        for name, reason in left_out.items():
+            self._log.tell(f"{name} was left out: {reason}")
+        if self._measuring is not None:
+            self._measuring.check()
+
+    def _select(self, name: str) -> None:
+        self.selection = (name,)
 
     # What happens in the background
 
@@ -191,19 +257,59 @@ class Workbench(View):
         self.plan.propose(WORD_LENGTH, SCHEME, names=untouched)
         if self.plan.drafts:
             self.plan.commit(f"{SCHEME}, {WORD_LENGTH} bits")
+        if problem is not None:
+            self._data = None  # what could not be read or fed once cannot be measured on either
+        # What is held back is kept from the steps too: they must not be judged on what they looked at.
+        again = can_be_read_again(self._data) if self._data is not None else False
+        self._steps.give(self._held_back if again else None, steps_menu.READ_ONCE)
+        if again and self._validation is None:
+            self._export.give(self._data)
+        self._begin_measuring(self.plan.model, self._held_back.batches)
+        assert self._measuring is not None
+        self._measuring.check()
         self._update_static_page()
 
     @drawing
-    def _on_result(self, in_float: float | None, committed: float | None) -> None:
-        self._header.show_result(in_float, committed)
+    def _on_measured(self) -> None:
+        """Show what is known now of what the formats do to the network."""
+        if self.plan is None or self._measuring is None:
+            return
+        measured = self._measuring.measured
+        self._strip.show(self.plan, measured, getattr(self._evaluate, "__name__", "evaluate") if self._evaluate else "")
+        result = measured.best(self.plan, drafted=True)
+        self._table.show_measured(result.rows if result else {})
+        self._strip.show_check(self._measuring.checked, self.plan)
+        if self._measuring.sensitivity is not self._sensitivity:
+            self._show_sensitivity()
+
+    def _show_sensitivity(self) -> None:
+        assert self.plan is not None
+        assert self._measuring is not None
+        assert self._measuring.sensitivity is not None
+        self._sensitivity = self._measuring.sensitivity
+        if not self._chart_place.children:  # a figure that is first shown hidden would stay blank
+            self._chart = SensitivityChart(self.plan)
+            self._chart.observe(self._on_problem, "problem")
+            traitlets.link((self, "selection"), (self._chart, "selection"))
+            self._chart_place.children = (self._chart,)
+        self._chart.show(*self._sensitivity)
 
     @drawing
-    def _on_evaluation_error(self, error: Exception) -> None:
-        self._header.report(error)
+    def _on_pace(self, pace: Pace | None) -> None:
+        """Show how far a measurement is."""
+        self._strip.show_pace(pace)
 
+    @drawing
+    def _on_measuring_error(self, error: Exception) -> None:
+        """Tell of a measurement that failed."""
+        self._strip.report(error)
+
+    @drawing
     def _on_change(self, event: Any) -> None:
-        if self._evaluation is not None and self.plan is not None and event.new.kind not in ("draft", "revert", "lock"):
-            self._evaluation.of(self.plan)
+        if self._measuring is not None:
+            self._strip.clear_report()
+            self._measuring.follow(event.new.kind)
+            self._on_measured()
 
     @drawing
     def _on_problem(self, event: Any) -> None:
@@ -226,6 +332,10 @@ class Workbench(View):
     def _detach(self) -> None:
         if self._run is not None:
             self._run.stop()
+        if self._measuring is not None:
+            self._measuring.stop()
+        if self.plan is not None:
+            self._steps.stop()
         if self.plan is not None:
             self.plan.unobserve(self._on_change, "change")
 
@@ -253,16 +363,21 @@ class Workbench(View):
         return known_names(self.plan, proposal["value"])
 
 
-def _check(model: object, data: object, evaluate: object) -> None:
+def _check(model: object, data: object, evaluate: object, validation: object) -> None:
     if isinstance(model, Plan):
-        if data is not None or evaluate is not None:
-            raise PlanError("Workbench(plan) takes no data and no evaluate; Workbench(model, data, evaluate) does")
+        if data is not None:
+            raise PlanError("Workbench(plan) takes no data to calibrate with; Workbench(plan, validation=batches) does")
     elif not isinstance(model, nn.Module):
         raise PlanError(f"Workbench shows a Plan or a torch.nn.Module, not {model!r:.80}")
     elif data is None:
         raise PlanError("Workbench(model, data) needs batches to calibrate with, such as a DataLoader")
-    elif evaluate is not None and not callable(evaluate):
+    if evaluate is not None and not callable(evaluate):
         raise PlanError(f"evaluate must be a function of a network that gives a number, not {evaluate!r:.80}")
+    if validation is not None and not can_be_read_again(validation):
+        raise PlanError(
+            f"validation must be batches that can be read again and again, such as a DataLoader or a list, not "
+            f"{validation!r:.80}"
+        )
 
 
 def _quiet(text: str) -> ipywidgets.HTML:

@@ -7,17 +7,18 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.workbench_page import READ_TABLE, click_row, editor, figure, middle, middle_x, select, wait_for_row
+from tests.browser.workbench_page import (
+    DIGITS,
+    READ_TABLE,
+    click_row,
+    editor,
+    figure,
+    middle,
+    middle_x,
+    select,
+    wait_for_row,
+)
 
-DIGITS = """
-import torch
-from qwidgets import Workbench, capture
-from qwidgets.examples import digits
-
-example = digits()
-workbench = Workbench(example.model, example.calibration)
-workbench
-"""
 WAIT = """
 plan = workbench.wait()
 values = capture(example.model, (torch.zeros(2, 1, 8, 8),)).parameters

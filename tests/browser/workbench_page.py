@@ -7,6 +7,15 @@ from playwright.sync_api import Locator, expect
 from qwidgets.widgets.grid_adapter import HEADER_HEIGHT, ROW_HEIGHT
 from tests.browser.lab import REPOSITORY, NotebookPage
 
+DIGITS = """
+import torch
+from qwidgets import Workbench, capture
+from qwidgets.examples import digits
+
+example = digits()
+workbench = Workbench(example.model, example.calibration, validation=example.test)
+workbench
+"""
 MADE_UP = """
 import sys
 sys.path.insert(0, {repository!r})
@@ -40,6 +49,28 @@ READ_TABLE = """() => {
         if (window.lines.get(line)?.go !== now) window.lines.set(line, {go: now, texts: []});
         window.lines.get(line).texts.push(text);
         return draw.call(this, text, x, y, ...rest);
+    };
+}"""
+
+
+# When the words under the editor and the heat map's picture were last drawn, and each text in the table first, by the
+# height that it stands at; where each text stands.
+WATCH = """() => {
+    window.seen = {};
+    window.heights = {};
+    addEventListener('keydown', () => { window.lastKey = performance.now(); }, true);
+    const watch = (name, element, options) => new MutationObserver(
+        () => { window.seen[name] = performance.now(); }
+    ).observe(element, options);
+    const figures = document.querySelector('.qw-editor table.qw-figures');
+    watch('editor', figures.parentElement, {childList: true, subtree: true, characterData: true});
+    watch('heat map', document.querySelector('.qw-heat image'), {attributes: true});
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        const place = `${Math.round(rest[1])} ${text}`;
+        window.heights[text] = Math.round(rest[1]);
+        if (!(place in window.seen)) window.seen[place] = performance.now();
+        return draw.call(this, text, ...rest);
     };
 }"""
 

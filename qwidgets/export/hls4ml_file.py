@@ -1,0 +1,51 @@
+"""The configuration for hls4ml as a file of its own, for who converts in another process."""
+
+import os
+from pathlib import Path
+from pprint import pformat
+
+from torch import nn
+
+from qwidgets.atomic_file import replacing
+from qwidgets.export.to_hls4ml import to_hls4ml
+from qwidgets.plan import Plan
+
+HEAD = '''"""The formats of {network} for hls4ml.
+
+hls4ml.converters.convert_from_pytorch_model takes this as hls_config, with the module that
+qwidgets.export.hls4ml_model gives.
+"""
+'''
+
+
+def write_hls4ml(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
+    """Write what :func:`qwidgets.export.to_hls4ml` gives as a Python module with the one name ``hls_config``.
+
+    Python and not JSON, which would make lists of the tuples in it.
+
+    Parameters
+    ----------
+    plan, model
+        See :func:`qwidgets.export.to_hls4ml`, also for the errors.
+    path
+        The file; an existing one stays whole until the new one is.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import runpy, tempfile, torch
+    >>> from qwidgets.calibration import calibrate
+    >>> network = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+    >>> plan = calibrate(network, [torch.randn(8, 4)], progress=False).propose(target="hls4ml")
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     write_hls4ml(plan, f"{place}/config.py")
+    ...     runpy.run_path(f"{place}/config.py")["hls_config"] == to_hls4ml(plan)
+    True
+    """
+    config = pformat(to_hls4ml(plan, model), width=100, sort_dicts=False)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(f"{HEAD.format(network=plan.network)}\nhls_config = {config}\n", encoding="utf-8")
