@@ -273,9 +273,9 @@ def test_a_copy_is_a_plan_of_its_own(plan: Plan, seen: list[Change]) -> None:
     assert (twin.history, twin.model, twin.calibration) == (plan.history, plan.model, plan.calibration)
     assert not twin.can_undo
     twin.commit("tried out")
-    twin["2"] = FINE
+    twin["2"] = "2^9 … 2^2"
     assert list(plan.drafts) == ["0"]
-    assert plan["2"] != FINE
+    assert str(plan["2"]) != "2^9 … 2^2"
     assert "tried out" not in [entry.note for entry in plan.history]
     assert len(seen) == told
     plan.undo()
