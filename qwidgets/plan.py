@@ -1,22 +1,17 @@
 """The formats of a network's tensors: drafted, previewed, committed, taken back.
 
 A :class:`Plan` is the only owner of formats. Views observe its ``change`` trait and ask it to change; scripts use the
-same methods. It reads the histograms of a calibration and never runs the network. All of its state is one immutable
-snapshot, so that undo is a step back along a list and every reader sees a consistent whole.
+same methods. It answers from the histograms of a calibration; what has to run the network is loaded when it is asked
+for. What is drafted, committed and taken back is in :mod:`qwidgets.planning.drafting`.
 """
 
 import dataclasses
-import difflib
-import fnmatch
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import traitlets
 
 from qwidgets import schemes
 from qwidgets.errors import PlanError
@@ -24,8 +19,9 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning import channel_counts, plan_file, plan_formats, plan_table
 from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.drafting import Drafting
 from qwidgets.planning.plan_previews import Previews
-from qwidgets.planning.plan_state import Change, ChangeKind, Commit, Format, NumberFormat, Snapshot, Timeline
+from qwidgets.planning.plan_state import Commit, Format, NumberFormat, Snapshot
 from qwidgets.preview import Preview
 from qwidgets.progress import Progress, Stopped, Told
 
@@ -45,7 +41,7 @@ class Adjusted:
     formats: Mapping[str, Format]
 
 
-class Plan(traitlets.HasTraits):
+class Plan(Drafting):
     """The formats of every tensor of a calibrated network.
 
     Parameters
@@ -71,83 +67,19 @@ class Plan(traitlets.HasTraits):
     '2^3 … 2^-3'
     """
 
-    change = traitlets.Instance(Change, allow_none=True, default_value=None, read_only=True)
-
     def __init__(self, calibration: "Calibration") -> None:
-        super().__init__()
         start = Snapshot(dict.fromkeys(row.name for row in calibration.rows))
         self._assemble(calibration, calibration.network, calibration.digest, calibration.rows, start)
 
     def _assemble(
         self, calibration: "Calibration | None", network: str, digest: str, rows: "tuple[Row, ...]", start: Snapshot
     ) -> None:
+        super().__init__(network, rows, start)
         self._calibration = calibration
-        self.network = network
         self.digest = digest
-        self._rows = {row.name: row for row in rows}
-        self._timeline = Timeline(start)
-        self._last_draft: frozenset[str] = frozenset()
         self._previews = Previews()
-        self._guard = threading.RLock()
 
-    # What there is
-
-    @property
-    def rows(self) -> "tuple[Row, ...]":
-        """The tensors that a format can be given to, in the order in which the network computes them."""
-        return tuple(self._rows.values())
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tensors' names, in the order of :attr:`rows`."""
-        return tuple(self._rows)
-
-    def row(self, name: str) -> "Row":
-        """What is known of a tensor beside its format."""
-        return self._rows[self._known(name)]
-
-    @property
-    def committed(self) -> Mapping[str, Format]:
-        """The formats that count, as of the last commit."""
-        return MappingProxyType(self._timeline.now.committed)
-
-    @property
-    def drafts(self) -> Mapping[str, Format]:
-        """The formats that were changed since the last commit; None where a tensor is to stay in float."""
-        return MappingProxyType(self._timeline.now.drafts)
-
-    @property
-    def locked(self) -> frozenset[str]:
-        """The names of the tensors whose formats are protected; see :meth:`lock`."""
-        return self._timeline.now.locked
-
-    @property
-    def history(self) -> tuple[Commit, ...]:
-        """The commits that led to the committed formats, oldest first. A commit that was undone is not among them."""
-        return self._timeline.now.history
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return self._timeline.has_past
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether a step was taken back that can be done again."""
-        return self._timeline.has_future
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._rows
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, name: str) -> Format:
-        """The draft of a tensor where there is one, else its committed format."""
-        return self._timeline.now.current(self._known(name))
+    # The network and its statistics
 
     @property
     def calibration(self) -> "Calibration | None":
@@ -164,92 +96,20 @@ class Plan(traitlets.HasTraits):
         """The network that was calibrated; None where the statistics came from a file."""
         return self._calibration.model if self._calibration else None
 
-    @property
-    def adjustments(self) -> Adjustments:
-        """What is changed of the network's numbers beside their formats; see :meth:`equalize`."""
-        return self._timeline.now.adjustments
-
-    # Drafts
-
-    def __setitem__(self, name: str, fmt: NumberFormat | str | None) -> None:
-        self.draft({name: fmt})
-
-    def draft(self, formats: Mapping[str, NumberFormat | str | None]) -> None:
-        """Change some tensors' formats, without committing: one step for undo.
-
-        Parameters
-        ----------
-        formats
-            By the tensor's name a format, any notation of one, None (keep float); for a weight a `PerChannel`; for a
-            bias "accumulator".
+    def network_of(self, model: "nn.Module | None" = None) -> "nn.Module":
+        """Give the model, or else the one that was calibrated.
 
         Raises
         ------
         PlanError
-            A name is unknown or locked. Nothing is changed then.
-        FormatError
-            A notation makes no sense, or a tensor cannot have such a format. Nothing is changed then.
+            Neither is known.
         """
-        self._draft(formats, continues=False)
+        found = self.model if model is None else model
+        if found is None:
+            raise PlanError("this plan came from a file and does not know its network; say which: model=...")
+        return found
 
-    def redraft(self, formats: Mapping[str, NumberFormat | str | None]) -> None:
-        """As :meth:`draft`, but part of the step before if that drafted the same tensors: a slider still in motion."""
-        self._draft(formats, continues=True)
-
-    def set(self, pattern: str, fmt: NumberFormat | str | None) -> list[str]:
-        """Draft one format for every tensor whose name matches a glob; locked ones are passed over.
-
-        Returns
-        -------
-        The names of the tensors that got it.
-
-        Raises
-        ------
-        PlanError
-            Nothing matches, or all that match are locked.
-        """
-        matching = [name for name in self._rows if fnmatch.fnmatchcase(name, pattern)]
-        if not matching:
-            raise PlanError(f"no tensor's name matches {pattern!r}{self._suggestion(pattern)}")
-        with self._guard:
-            free = [name for name in matching if name not in self._timeline.now.locked]
-            if not free:
-                raise PlanError(f"all {len(matching)} tensors that match {pattern!r} are locked; unlock() them first")
-            self._draft(dict.fromkeys(free, fmt), continues=False)
-        return free
-
-    def set_rounding(self, rounding: str, pattern: str = "*") -> list[str]:
-        """Draft another rounding for the inputs and activations whose names match a glob; locked ones are passed over.
-
-        Weights and biases keep theirs: they are rounded once and not as the network runs, and a weight that was rounded
-        adaptively would lose that.
-
-        Returns
-        -------
-        The names of the tensors whose rounding changes.
-
-        Raises
-        ------
-        FormatError
-            There is no such rounding; see `FixedPoint`. Nothing is changed then.
-        PlanError
-            No input or activation with a format matches, or all that match are locked.
-        """
-        with self._guard:
-            now = self._timeline.now
-            matching = {
-                name: dataclasses.replace(fmt, rounding=rounding)
-                for name, row in self._rows.items()
-                if row.kind in ("input", "activation") and fnmatch.fnmatchcase(name, pattern)
-                if isinstance(fmt := now.current(name), FixedPoint)
-            }
-            if not matching:
-                raise PlanError(f"no input or activation with a format matches {pattern!r}{self._suggestion(pattern)}")
-            free = {name: fmt for name, fmt in matching.items() if name not in now.locked}
-            if not free:
-                raise PlanError(f"all {len(matching)} tensors that match {pattern!r} are locked; unlock() them first")
-            self._draft(free, continues=False)
-        return [name for name, fmt in free.items() if fmt != now.current(name)]
+    # Proposals
 
     def propose(
         self,
@@ -305,67 +165,6 @@ class Plan(traitlets.HasTraits):
             }
             self._draft(proposed, continues=False)
         return {}
-
-    # Steps
-
-    def commit(self, note: str = "") -> Commit:
-        """Make the drafts the formats that count, and write that into the history.
-
-        Raises
-        ------
-        PlanError
-            There is no draft.
-        """
-        with self._guard:
-            now = self._timeline.now
-            if not now.drafts:
-                raise PlanError("there is nothing to commit: no format was changed since the last commit")
-            entry = Commit.now(note, {name: (now.committed[name], fmt) for name, fmt in now.drafts.items()})
-            committed = {**now.committed, **now.drafts}
-            self._step(dataclasses.replace(now, committed=committed, drafts={}, history=(*now.history, entry)))
-        self._tell("commit", entry.changes)
-        return entry
-
-    def revert(self, name: str | None = None) -> None:
-        """Drop the draft of one tensor, or all drafts but those of locked tensors."""
-        with self._guard:
-            now = self._timeline.now
-            if name is not None:
-                self._unlocked(self._known(name))
-            dropped = {n for n in now.drafts if (n not in now.locked if name is None else n == name)}
-            if not dropped:
-                return
-            kept = {n: fmt for n, fmt in now.drafts.items() if n not in dropped}
-            self._step(dataclasses.replace(now, drafts=kept))
-        self._tell("revert", dropped)
-
-    def undo(self) -> None:
-        """Take back the last draft, commit, revert, lock or opened file.
-
-        Raises
-        ------
-        PlanError
-            There is nothing to undo.
-        """
-        self._travel("undo", self._timeline.back)
-
-    def redo(self) -> None:
-        """Do again what was last undone.
-
-        Raises
-        ------
-        PlanError
-            There is nothing to redo.
-        """
-        self._travel("redo", self._timeline.forward)
-
-    def lock(self, *names: str) -> None:
-        """Protect tensors: their formats can then be neither set nor proposed nor reverted, only committed."""
-        self._relock(names, lambda locked: locked | set(names))
-
-    def unlock(self, *names: str) -> None:
-        """Free tensors that were locked."""
-        self._relock(names, lambda locked: locked - set(names))
 
     # Steps that look at the network
 
@@ -552,6 +351,11 @@ class Plan(traitlets.HasTraits):
         """The tensors whose formats (drafts counted) another plan has otherwise, as text: ``this``, ``other``."""
         return plan_table.diff(self, other)
 
+    def _repr_html_(self) -> str:
+        return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
+
+    # Copies and files
+
     def copy(self) -> "Plan":
         """Give a plan of its own with the same formats, drafts, locks and history, to try something out on.
 
@@ -572,14 +376,8 @@ class Plan(traitlets.HasTraits):
         ('2^5 … 2^-2', ['0.weight'])
         """
         twin = type(self).__new__(type(self))
-        super(Plan, twin).__init__()
         twin._assemble(self._calibration, self.network, self.digest, self.rows, self._timeline.now)
         return twin
-
-    def _repr_html_(self) -> str:
-        return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
-
-    # Files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write formats, drafts, locks and history as JSON; an existing file stays whole until the new one is.
@@ -604,7 +402,6 @@ class Plan(traitlets.HasTraits):
         """
         content = plan_file.read(Path(path))
         plan = cls.__new__(cls)
-        super(Plan, plan).__init__()
         if calibration is None:
             plan._assemble(None, content.network, content.digest, content.rows, content.snapshot)
         else:
@@ -634,56 +431,10 @@ class Plan(traitlets.HasTraits):
 
     # Behind it
 
-    def _known(self, name: str) -> str:
-        if name not in self._rows:
-            raise PlanError(f"the network {self.network} has no tensor {name!r}{self._suggestion(str(name))}")
-        return name
-
-    def _suggestion(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._rows, n=3, cutoff=0.4)
-        return f"; did you mean {' or '.join(map(repr, close))}?" if close else "; plan.names lists all"
-
-    def _unlocked(self, name: str) -> str:
-        if name in self._timeline.now.locked:
-            raise PlanError(f"{name!r} is locked; plan.unlock({name!r}) frees it")
-        return name
-
     def _calibrated(self) -> "Calibration":
         if self.calibration is None:
             raise PlanError("this plan has no calibration to ask; Plan.load(path, calibration) gives it one")
         return self.calibration
-
-    def network_of(self, model: "nn.Module | None" = None) -> "nn.Module":
-        """Give the model, or else the one that was calibrated.
-
-        Raises
-        ------
-        PlanError
-            Neither is known.
-        """
-        found = self.model if model is None else model
-        if found is None:
-            raise PlanError("this plan came from a file and does not know its network; say which: model=...")
-        return found
-
-    def _draft(self, formats: Mapping[str, NumberFormat | str | None], *, continues: bool) -> None:
-        parsed = {name: plan_formats.read(self._rows[self._known(name)], fmt) for name, fmt in formats.items()}
-        with self._guard:
-            now = self._timeline.now
-            for name in parsed:
-                self._unlocked(name)
-            changed = {name for name, fmt in parsed.items() if now.current(name) != fmt}
-            if not changed:
-                return
-            merged = {**now.drafts, **parsed}
-            drafts = {name: fmt for name, fmt in merged.items() if fmt != now.committed[name]}
-            following = dataclasses.replace(now, drafts=drafts)
-            if continues and self._last_draft == frozenset(parsed):
-                self._timeline.now = following
-            else:
-                self._step(following)
-                self._last_draft = frozenset(parsed)
-        self._tell("draft", changed)
 
     def _adjust(
         self,
@@ -717,29 +468,3 @@ class Plan(traitlets.HasTraits):
         """Refuse what was found for a state that is no more."""
         if self._timeline.now is not start:
             raise PlanError("the plan was changed while it was being adjusted; do the step again")
-
-    def _relock(self, names: tuple[str, ...], change: Callable[[frozenset[str]], frozenset[str]]) -> None:
-        with self._guard:
-            for name in names:
-                self._known(name)
-            locked = change(self._timeline.now.locked)
-            if locked == self._timeline.now.locked:
-                return
-            self._step(dataclasses.replace(self._timeline.now, locked=locked))
-        self._tell("lock", names)
-
-    def _step(self, following: Snapshot) -> None:
-        self._timeline.step(following)
-        self._last_draft = frozenset()
-
-    def _travel(self, kind: Literal["undo", "redo"], move: Callable[[], None]) -> None:
-        with self._guard:
-            before = self._timeline.now
-            move()
-            self._last_draft = frozenset()
-            moved = before.differing(self._timeline.now)
-        self._tell(kind, moved)
-
-    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
-        revision = self.change.revision + 1 if self.change else 1
-        self.set_trait("change", Change(kind, frozenset(names), revision))
