@@ -48,7 +48,7 @@ lowest: browser
 	.venv-lowest/bin/pytest
 
 bench: .venv/test.ready
-	for table in tests/benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
+	for table in tests/benchmarks/*.py; do $(BIN)/python -m $$(echo $${table%.py} | tr / .) || exit 1; done
 
 screenshots: .venv/test.ready browser
 	SCREENSHOTS=docs $(BIN)/pytest tests/browser -k screenshot

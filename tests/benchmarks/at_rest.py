@@ -1,6 +1,6 @@
 """What a finished calibration costs: memory, saving, loading; and how the time of a batch grows with the rows.
 
-    python tests/benchmarks/at_rest.py [--tensors 1000] [--rounds 5] [--json at_rest.json]
+    python -m tests.benchmarks.at_rest [--tensors 1000] [--rounds 5] [--json at_rest.json]
 
 Tensors at rest hold normal values of both signs, which occupy more bins than what a ReLU gives. Memory is measured in a
 process of its own, as what it grew by. The rows are those of chains of small linear layers; the plain forward beside.

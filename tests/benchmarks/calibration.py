@@ -1,6 +1,6 @@
 """What calibrating costs beside the plain forward pass, and beside torch.ao's observers on the same rows.
 
-    python tests/benchmarks/calibration.py [--rounds 9] [--batch 16] [--threads 2] [--json calibration.json]
+    python -m tests.benchmarks.calibration [--rounds 9] [--batch 16] [--threads 2] [--json calibration.json]
 
 EfficientNet-Lite0 with its trained weights, on the CPU. Every way runs once in each round, so that whatever else the
 machine does falls on all of them; medians are shown, of the time on the clock and of the time of all threads on the

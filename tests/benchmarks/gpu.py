@@ -1,6 +1,6 @@
 """What calibrating costs on a GPU beside the plain forward: ResNet-50 and EfficientNet-Lite0, float32 and bfloat16.
 
-    python tests/benchmarks/gpu.py [--batch 128] [--rounds 20] [--json gpu.json]
+    python -m tests.benchmarks.gpu [--batch 128] [--rounds 20] [--json gpu.json]
 
 A calibrating pass counts every row into its histogram and, as in real use, waits for the GPU only after the last batch.
 The ways take turns, round by round; medians are shown. ``--device cpu --batch 2 --rounds 1`` tries the program where

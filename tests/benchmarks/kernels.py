@@ -1,6 +1,6 @@
 """What counting costs for each value, what a preview takes, and what is kept in memory.
 
-    python tests/benchmarks/kernels.py [--repeats 9] [--json kernels.json]
+    python -m tests.benchmarks.kernels [--repeats 9] [--json kernels.json]
 
 Every kernel that this machine can run is timed on tensors of three sizes, four types and three distributions, beside
 torch.aminmax, torch.bincount, numpy.bincount and torch.ao's HistogramObserver on the same values. The ways take turns,
