@@ -7,6 +7,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -175,7 +176,7 @@ class QuantizedNetwork(nn.Module):
                 **dict(self.named_buffers(remove_duplicate=False)),
             }
             self._on_device[target] = (
-                held[target] if target in held else _attribute(self.network.graph, target).to(self.device)
+                held[target] if target in held else attrgetter(target)(self.network.graph).detach().to(self.device)
             )
         return self._on_device[target]
 
@@ -240,11 +241,3 @@ def _parameters(network: Network, tensor: Callable[[str], Tensor]) -> dict[str, 
             folded = fold(group, found[layer.weight_row], found.get(layer.bias_row), value)
             found[layer.weight_row], found[layer.bias_row] = folded
     return {row: found[row].to(values.dtype) for row, values in network.parameters.items()}
-
-
-def _attribute(module: nn.Module, path: str) -> Tensor:
-    found: Any = module
-    for name in path.split("."):
-        found = getattr(found, name)
-    assert isinstance(found, Tensor)
-    return found.detach()

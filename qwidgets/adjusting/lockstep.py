@@ -7,6 +7,7 @@ says; sums are computed in float, which is what a search or a correction needs o
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Side:
         if node.op == "placeholder" and node not in self.values:
             self.values[node] = [next(batch) for batch in self._leaves]
         elif node.op == "get_attr" and node not in self._steps:
-            value = _attribute(self._graph, str(node.target)).to(self.device)
+            value = attrgetter(str(node.target))(self._graph).detach().to(self.device)
             self.values[node] = [value] * len(self._leaves)
         if node in self._steps and node not in self._constants:
             step = self._steps[node]
@@ -72,15 +73,6 @@ class Side:
 
 
 _CPU = torch.device("cpu")
-
-
-def _attribute(module: nn.Module, path: str) -> Tensor:
-    """Give a tensor of a module by its path."""
-    found: Any = module
-    for name in path.split("."):
-        found = getattr(found, name)
-    assert isinstance(found, Tensor)
-    return found.detach()
 
 
 def leaves_of(network: Network, model: nn.Module, data: Any) -> list[list[Any]]:

@@ -9,14 +9,13 @@ figures of the result strip being drawn for the last time: the draft's accuracy 
 import argparse
 import json
 import statistics
-import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.benchmarks.opened_lab import opened_lab
 from tests.benchmarks.slider import BACK, MOTION, processor_share
-from tests.browser.conftest import QUIET
-from tests.browser.lab import Lab, NotebookPage, find_chromium
+from tests.browser.lab import NotebookPage
 from tests.browser.workbench_page import DIGITS, editor, select
 
 GOAL = 1000
@@ -33,21 +32,12 @@ WATCH = """() => {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--motions", type=int, default=6)
-    parser.add_argument("--json", type=Path, default=Path("draft_accuracy.json"))
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    executable = find_chromium()
-    if executable is None:
-        parser.error("this needs Chromium; say where it is in the environment variable CHROMIUM")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
-        lab = Lab(Path(folder), browser)
-        try:
-            notebook = lab.new(DIGITS, "plan = workbench.wait()")
-            notebook.run_all()
-            motions = timed(notebook, options.motions)
-        finally:
-            lab.stop()
-            browser.close()
+    with opened_lab() as lab:
+        notebook = lab.new(DIGITS, "plan = workbench.wait()")
+        notebook.run_all()
+        motions = timed(notebook, options.motions)
     waits = [motion["ms"] for motion in motions]
     print("ms from the last key to the draft's accuracy, on the first 128 of 450 images of the digits network\n")
     print(f"{'best':>8}{'median':>8}{'worst':>8}{'goal':>8}")

@@ -9,14 +9,13 @@ last of them to the newest value being drawn. The processor's share that is left
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.browser.conftest import QUIET
-from tests.browser.lab import Lab, NotebookPage, find_chromium
+from tests.benchmarks.opened_lab import opened_lab
+from tests.browser.lab import NotebookPage
 from tests.browser.workbench_page import WATCH, editor, made_up, select
 
 TENSOR = "blocks.0.conv.weight"
@@ -31,22 +30,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tensors", type=int, default=300)
     parser.add_argument("--motions", type=int, default=8)
-    parser.add_argument("--json", type=Path, default=Path("slider.json"))
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    executable = find_chromium()
-    if executable is None:
-        parser.error("this needs Chromium; say where it is in the environment variable CHROMIUM")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
-        lab = Lab(Path(folder), browser)
-        try:
-            notebook = lab.new(made_up(f"tensors({options.tensors})"))
-            notebook.run_all()
-            expect(notebook.output(0).get_by_text(f"{options.tensors} tensors", exact=True)).to_be_visible()
-            motions = timed(notebook, options.motions)
-        finally:
-            lab.stop()
-            browser.close()
+    with opened_lab() as lab:
+        notebook = lab.new(made_up(f"tensors({options.tensors})"))
+        notebook.run_all()
+        expect(notebook.output(0).get_by_text(f"{options.tensors} tensors", exact=True)).to_be_visible()
+        motions = timed(notebook, options.motions)
     print(f"ms from the last key to the newest value, {options.tensors} tensors, {len(motions)} motions\n")
     print(f"{'':10}{'best':>8}{'median':>8}{'worst':>8}{'goal':>8}")
     for view in VIEWS:
