@@ -70,8 +70,8 @@ class Effect:
     def of(cls, values: Tensor, fmt: PerChannel) -> Self:
         """Do it."""
         values = values.detach().double()
-        quantized = fmt.quantize(values).flatten(1)
-        values = values.flatten(1)
+        quantized = fmt.quantize(values).reshape(len(values), -1)
+        values = values.reshape(len(values), -1)
         rounded = (values / torch.from_numpy(fmt.steps).reshape(-1, 1)).numpy().copy()
         arithmetic.round_in_place(np, rounded, fmt.rounding)
         channel = fmt[0]
