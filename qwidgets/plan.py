@@ -169,7 +169,7 @@ class Plan(Drafting):
     # Steps that look at the network
 
     def equalize(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
-        """Scale the channels of activations so that each uses its tensor's whole window; the network stays the same.
+        """Scale the channels of activations so that quiet ones use more of the window; the network stays the same.
 
         Weights, biases and clamps are scaled to match, exactly, and the windows of what changed are chosen anew. The
         tensors, their histograms and previews are the scaled ones from then on.

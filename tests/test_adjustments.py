@@ -104,20 +104,23 @@ def test_clamps_move_with_their_channels_in_integers_too(plan: Plan) -> None:
     assert (highest <= bounds + 2**-12).all()
 
 
-def test_each_channel_reaches_the_top_of_its_window(plan: Plan) -> None:
+def test_the_loudest_channel_reaches_the_top_and_the_others_come_half_the_way(plan: Plan) -> None:
     plan.equalize(DATA, MODEL, progress=False)
     assert plan.calibration is not None
     largest: dict[str, torch.Tensor] = {}
     network = recapture(MODEL, plan)
     network.run((torch.cat(DATA),), None, lambda row, values: largest.update({row: values.abs()}) or None)
     (scale,) = plan.adjustments.factors["depthwise"]
-    reached = largest["depthwise"].amax((0, 2, 3)).double() * torch.from_numpy(scale)
+    before = largest["depthwise"].amax((0, 2, 3)).double()
+    reached = before * torch.from_numpy(scale)
     fmt = plan["depthwise"]
     assert isinstance(fmt, FixedPoint)
+    assert float(reached.max()) == pytest.approx(fmt.max, rel=1e-4)
     assert plan.calibration["depthwise"].max == pytest.approx(fmt.max, rel=1e-4)
-    alive = reached > 0  # the ReLU lets nothing of the others through
+    alive = before > before.max() / 64
     assert alive.sum() > 3
-    torch.testing.assert_close(reached[alive], torch.full_like(reached[alive], fmt.max), rtol=1e-4, atol=0)
+    expected = fmt.max * (before / before.max()).sqrt()
+    torch.testing.assert_close(reached[alive], expected[alive], rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,11 +1,15 @@
-"""Equalization: channels scaled so that each uses the whole window of its tensor.
+"""Equalization: channels scaled so that quiet ones use more of the window that their tensor's loudest one fills.
 
 Every channel of an activation is multiplied by a factor, the layers before and after it are scaled to match, and
 clamps move with it: the network computes what it did (`qwidgets.planning.channel_groups`). Since a factor may be any
 number, it does for power-of-two formats what a free scale for each channel would do, and hardware sees nothing of it.
 
-Source of the idea: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction" (2019).
-Theirs balances the ranges of weights; here weights have windows of their own, and the activations are balanced.
+What an activation's channel gains when it is scaled up, the weights that read it lose: beside those of the other
+channels they become small. So each channel goes half the way, on a scale of bits, to the loudest one.
+
+Source of the idea: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction" (2019), whose
+factors, too, are square roots of ratios of ranges. Theirs balance the weights of two layers; here the output channels
+of weights have windows of their own, and the channels of activations are balanced with the weights that read them.
 """
 
 import dataclasses
@@ -31,11 +35,12 @@ from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
 
 MOST = 64.0
-"""No channel is scaled up by more than this over the one that is scaled least: one that is always near zero."""
+"""A channel that stays below the largest one by more than this factor is treated as if it did so by this: one that is
+always near zero."""
 
 
 def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
-    """Scale each channel so that its largest value in the data reaches the top of its tensor's range.
+    """Scale the loudest channel to the top of its tensor's range, and the others half the way to it.
 
     The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
     """
@@ -131,10 +136,11 @@ def _range(group: channel_groups.ChannelGroup, plan: Plan, reached: _Reached) ->
 
 
 def _factors(largest: list[Tensor], present: float, target: float) -> Tensor:
+    """Bring the largest channel to the target, and the others half the way, on a scale of bits, to the largest."""
     if not present:
         return torch.ones_like(largest[0])
     tops = torch.stack(largest).amax(0)
-    return (target / tops.clamp_min(present / MOST)).clamp_min(target / present)
+    return target / present * (present / tops.clamp_min(present / MOST)).sqrt()
 
 
 def _times(before: tuple[Any, ...] | None, more: Iterable[Tensor]) -> tuple[Any, ...]:

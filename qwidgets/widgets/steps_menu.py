@@ -83,7 +83,7 @@ def _search(
 STEPS = (
     Step(
         "Equalize",
-        "Scales the channels of activations so that each uses its tensor's whole window; weights and clamps are scaled "
+        "Scales the channels of activations so that quiet ones use more of the window; weights and clamps are scaled "
         "to match, and the network computes what it did.",
         _adjusting(Plan.equalize, "factors"),
     ),
