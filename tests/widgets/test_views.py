@@ -379,7 +379,7 @@ def test_names_full_of_html_are_escaped_wherever_they_stand() -> None:
         each = view(plan, [name])
         assert each.problem is None
         html = " ".join(
-            child.value for child in ipywidgets.Widget.widgets.values() if isinstance(child, ipywidgets.HTML)
+            child.value for child in list(ipywidgets.Widget.widgets.values()) if isinstance(child, ipywidgets.HTML)
         )
         assert "<img src=x" not in html
 

@@ -2,14 +2,13 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from torch import Tensor, nn
 
 from qwidgets import examples
@@ -18,9 +17,6 @@ from qwidgets.errors import FileError, PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
-from tests.browser.lab import find_chromium
-
-pytestmark = pytest.mark.browser
 
 EXAMPLE = examples.digits()
 HOSTILE = "<img src=x onerror='run()'><script>run()</script>&amp;"
@@ -39,17 +35,6 @@ class Named(nn.Module):
 
 
 Named.__name__ = HOSTILE
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        pytest.fail("this test needs Chromium: install it, or run the others with -m 'not browser'")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
