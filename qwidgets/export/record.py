@@ -15,7 +15,6 @@ from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
-import jsonschema
 from torch import nn
 
 from qwidgets.accumulator_format import AccumulatorFormat
@@ -136,6 +135,8 @@ def _record(plan: Plan, model: nn.Module | None) -> dict[str, Any]:
             for commit in plan.history
         ],
     }
+    import jsonschema  # takes a second, which only a record is worth
+
     try:
         jsonschema.validate(record, schema())
     except jsonschema.ValidationError as error:
