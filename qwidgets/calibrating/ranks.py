@@ -6,6 +6,7 @@ by all_reduce: whatever the number of processes, the sum is the same. Nothing he
 """
 
 import contextlib
+import datetime
 import itertools
 import json
 import pickle
@@ -53,9 +54,7 @@ class Ranks:
 
     def __init__(self) -> None:
         self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        # A connection of its own: whoever waits on the group's own keeps others from using it.
-        store: Any = _get_default_store()  # torch's types do not know that it can be cloned
-        self._store = PrefixStore(f"qwidgets/{next(_sessions)}", store.clone())
+        self._store = PrefixStore(f"qwidgets/{next(_sessions)}", _connection())
         self._stages = itertools.count()
         self._trouble = ""
         self._left = threading.Event()
@@ -199,6 +198,20 @@ class Ranks:
                     return
         except RuntimeError as error:
             self._trouble = f"rank 0, which keeps what the processes tell each other, is gone: {error}"
+
+
+def _connection() -> Any:
+    """Give a connection of one's own to the group's store: who waits on the group's own keeps others from using it."""
+    store: Any = _get_default_store()  # torch's types do not know that it can be cloned
+    patience = store.timeout
+    store.set_timeout(datetime.timedelta(seconds=SILENCE))  # half an hour, else, for a store that is gone
+    try:
+        return store.clone()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise CalibrationError(f"rank 0, which keeps what the processes tell each other, is gone: {reason}") from error
+    finally:
+        store.set_timeout(patience)
 
 
 def _place(device: torch.device) -> torch.device:
