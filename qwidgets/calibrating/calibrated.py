@@ -259,7 +259,7 @@ class Calibration:
             }
             for row, histogram in ((row, self[row.name]) for row in self.rows)
         ]
-        return pd.DataFrame.from_records(records, index=pd.Index(self.names, name="name", dtype="str"))
+        return pd.DataFrame(records, index=pd.Index(self.names, name="name", dtype="str"))
 
     def merge(self, other: "Calibration") -> "Calibration":
         """Give the statistics of both together, as if one had seen the data of both. Weights are counted once.

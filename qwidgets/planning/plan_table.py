@@ -40,7 +40,7 @@ def table(plan: "Plan", names: Iterable[str]) -> pd.DataFrame:
     names = tuple(names)
     records = [_facts(plan, name) | _format(plan, name) for name in names]
     index = pd.Index(names, name="name", dtype="str")
-    return pd.DataFrame.from_records(records, columns=list(COLUMNS), index=index).astype(COLUMNS)
+    return pd.DataFrame(records, columns=list(COLUMNS), index=index).astype(COLUMNS)
 
 
 def diff(plan: "Plan", other: "Plan") -> pd.DataFrame:
