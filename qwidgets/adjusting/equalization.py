@@ -14,7 +14,7 @@ of weights have windows of their own, and the channels of activations are balanc
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -77,7 +77,8 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
         adjusted = after.applied(recapture(model, plan))
         counted = _Counted(changed)
         _run(adjusted, leaves, counted, progress)
-    calibration = _recounted(plan, adjusted.parameters, counted.histograms)
+    assert plan.calibration is not None  # recapturing asks for one
+    calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
     after = dataclasses.replace(after, calibration=calibration)
     return Adjusted(after, {row: _anew(plan.committed[row], row, calibration) for row in changed})
 
@@ -151,13 +152,6 @@ def _times(before: tuple[Any, ...] | None, more: Iterable[Tensor]) -> tuple[Any,
         key = tuple(size == 1 for size in factor.shape)
         merged[key] = merged[key] * factor if key in merged else factor
     return tuple(merged.values())
-
-
-def _recounted(plan: Plan, parameters: Mapping[str, Tensor], histograms: Mapping[str, BitHistogram]) -> Calibration:
-    """Give the plan's calibration with the histograms of what was scaled."""
-    calibration = plan.calibration
-    assert calibration is not None
-    return calibration.with_values(parameters, histograms)
 
 
 def _anew(fmt: Format, row: str, calibration: Calibration) -> Format:

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from qwidgets.calibrating.batches import batches_of, call_of, moved
 from qwidgets.capturing import operations
-from qwidgets.errors import DataError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Parameter, Program
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_state import Format
+from qwidgets.simulation import device_of
+from qwidgets.validating.feeding import fed
 
 
 class Side:
@@ -83,21 +83,7 @@ def leaves_of(network: Network, model: nn.Module, data: Any) -> list[list[Any]]:
     DataError
         There is no batch, or one cannot be read or fed: its number is named.
     """
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), _CPU)
-    leaves: list[list[Any]] = []
-    batches = batches_of(data)
-    while True:
-        try:
-            batch = next(batches)
-            args, kwargs = call_of(model, moved(batch, device))
-            leaves.append(list(network.inputs.flatten(args, kwargs)))
-        except StopIteration:
-            break
-        except Exception as error:
-            raise DataError(f"batch {len(leaves)} cannot be fed to {network.name}: {error}") from error
-    if not leaves:
-        raise DataError("there is no batch in the data; is the loader used up?")
-    return leaves
+    return [batch.leaves for batch in fed(network, model, data, device_of(model))]
 
 
 @dataclass(frozen=True)

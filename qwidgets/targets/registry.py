@@ -1,5 +1,6 @@
 """The targets that are known, by name, each with the source of what is said of it."""
 
+import dataclasses
 import difflib
 from types import MappingProxyType
 
@@ -165,25 +166,13 @@ ESP32_S3 = Target(
 """One exponent for each tensor; ESP-PPQ rounds the weights itself, and gives the operands of a sum the exponent of the
 result. An int8 layer sums in 20 bits."""
 
-ESP32_P4 = Target(
+ESP32_P4 = dataclasses.replace(
+    ESP32_S3,
     name="esp32p4",
     title="ESP-DL on the ESP32-P4",
-    source=_ESP_SOURCE,
-    activation_bits=frozenset([8, 16]),
-    weight_bits=frozenset([8, 16]),
-    unsigned=False,
     roundings=("half_even",),
-    overflows=("saturate",),
-    rounds_weights=True,
     per_channel=MappingProxyType({"conv1d": 16, "conv2d": 16, "linear": 16}),
-    wider_weights=False,
-    mixes_words=True,
-    shared=_JOINS | {"add", "sub"},
-    bias="accumulator",
     bias_bits=MappingProxyType({8: 32, 16: 40}),
-    shifts=None,
-    floats=False,
-    operations=_ESP_OPERATIONS,
 )
 """As the ESP32-S3, with ties to even, and an exponent for each output channel of a convolution or a linear layer."""
 

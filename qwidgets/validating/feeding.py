@@ -52,7 +52,7 @@ def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.d
             raise not_fed(network, index, error) from error
         yield Fed(args, kwargs, leaves, _targets(placed, (args, kwargs)))
     if index < 0:
-        raise DataError("there is no batch to validate with; is the loader used up?")
+        raise DataError("there is no batch in the data; is the loader used up?")
 
 
 def read(data: Iterable[Any]) -> Iterator[Any]:
