@@ -21,7 +21,7 @@ from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.accumulation import FLOAT64_HOLDS, Accumulator, Codes
-from qwidgets.integers.rules import RULES, Call, Exact, Operand
+from qwidgets.integers.rules import RULES, Call, Exact, Operand, constant
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning.adjustments import NONE
@@ -151,6 +151,8 @@ class Program:
             self._set(node, lambda look: look(parameter), self.operand(parameter))
         elif node.op == "output":
             self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
+        elif operations.only_fills(node) and operations.is_float(node):
+            self._fill(node)
         elif node.op == "call_function":
             if node in self._folded:
                 before = node.all_input_nodes[0]
@@ -159,6 +161,25 @@ class Program:
                 self._move(node)
             else:
                 self._compute(node)
+
+    def _fill(self, node: Node) -> None:
+        """A tensor of one number has the codes of that number, where it has any."""
+        number = operations.filled_with(node)
+        if number is None or not operations.is_exact_number(number):
+            if node.op == "call_function":
+                self._set(node, self._in_float(node, {}), None)
+            return
+        factor, lsb = constant(number)
+        codes, shape = Codes(lsb, min(factor, 0), max(factor, 0)), _shape(node)
+        if node.op == "call_function":
+            self._set(node, lambda look: call(node, {}, look).to(codes.carrier), Operand(codes, shape))
+            return
+        sizes = [size or 0 for size in shape]
+        self._set(
+            node,
+            lambda look: torch.full(sizes, number, dtype=codes.carrier, device=look(torch.device("cpu"))),
+            Operand(codes, shape, torch.full(sizes, factor)),
+        )
 
     def _set(self, node: Node, step: Step, operand: Operand | None) -> None:
         self.steps[node] = step
@@ -283,14 +304,13 @@ class Program:
         """Run an operation as the model does, in the model's float type."""
 
         def look_in_float(look: Lookup) -> Lookup:
-            def found(value: Any) -> Any:
+            def in_float(value: Any) -> Any:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
-                if value in self.operands:
-                    return look(value).to(_dtype(value))
-                return look(value)
+                found = look(value)
+                return found.to(_dtype(value)) if value in self.operands and isinstance(found, Tensor) else found
 
-            return found
+            return in_float
 
         return lambda look: call(node, given, look_in_float(look))
 

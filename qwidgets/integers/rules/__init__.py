@@ -5,7 +5,7 @@ of those that leave together with the function that computes them, or None where
 
 - Layers: products are summed at the product of the steps; the bias is aligned to that step, rounded as its own format
   says where it is finer.
-- Sums, differences, concatenations: the operands are aligned to the finest step among them.
+- Sums, differences, concatenations, assignments to a part: the operands are aligned to the finest step among them.
 - Products: the steps multiply. A number in the program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15
   magnitude bits, rounded to the nearest, ties away from zero; what it multiplies keeps all its bits.
 - Bounds (ReLU6, clamp): rounded to the step of what they bound, ties away from zero.
@@ -15,7 +15,7 @@ of those that leave together with the function that computes them, or None where
 Values are carried in float32 or float64, always exactly; see :mod:`qwidgets.integers.accumulation`.
 """
 
-from qwidgets.integers.rules import pointwise, products, sums  # noqa: F401  each registers its rules
-from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand
+from qwidgets.integers.rules import assignments, pointwise, products, sums  # noqa: F401  each registers its rules
+from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand, constant
 
-__all__ = ["RULES", "Call", "Exact", "Operand"]
+__all__ = ["RULES", "Call", "Exact", "Operand", "constant"]
