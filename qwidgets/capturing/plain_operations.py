@@ -88,17 +88,23 @@ def _fill(node: Node) -> Node | None:
 def _addmm(node: Node) -> Node | None:
     """``addmm(bias, x, matrix)``: a linear layer where the matrix is constant and the bias one row, else a sum."""
     added, x, matrix = node.args
-    if any(node.kwargs.get(factor, 1) != 1 for factor in ("alpha", "beta")):
-        return None
     assert isinstance(added, Node)
     assert isinstance(matrix, Node)
     value = operations.value_of(added)
-    if operations.name_of(node) == "addmm" and _is_held(matrix) and _is_held(added):
-        assert isinstance(value, Tensor)
-        if value.ndim == 1:
-            return _call(node, _ATEN.linear.default, x, _call(node, _ATEN.t.default, matrix), added)
+    assert isinstance(value, Tensor)
+    is_layer = operations.name_of(node) == "addmm" and _is_held(matrix) and _is_held(added) and value.ndim == 1
+    added = _scaled(node, added, "beta")
+    if is_layer:
+        matrix = _call(node, _ATEN.t.default, _scaled(node, matrix, "alpha"))
+        return _call(node, _ATEN.linear.default, x, matrix, added)
     product = {"addmm": _ATEN.mm, "baddbmm": _ATEN.bmm, "addmv": _ATEN.mv}[operations.name_of(node)]
-    return _call(node, _ATEN.add.Tensor, _call(node, product.default, x, matrix), added)
+    return _call(node, _ATEN.add.Tensor, _scaled(node, _call(node, product.default, x, matrix), "alpha"), added)
+
+
+def _scaled(node: Node, factor: Node, by: str) -> Node:
+    """Multiply with one of the numbers that ``addmm`` takes, 1 where it is not given."""
+    number = node.kwargs.get(by, 1)
+    return factor if number == 1 else _call(node, _ATEN.mul.Tensor, factor, number)
 
 
 def _is_held(node: Node) -> bool:
