@@ -21,6 +21,7 @@ from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning import plan_formats
+from qwidgets.planning.masks import masks
 from qwidgets.planning.plan_state import NumberFormat
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def register_scheme(scheme: Scheme) -> Scheme:
 
 def propose(
     name: str, calibration: "Calibration", row: "Row", word_length: int, per_channel: bool, **options: object
-) -> NumberFormat:
+) -> NumberFormat | None:
     """Choose the format of a tensor; with ``per_channel``, of each output channel of a weight where that may be.
 
-    A bias then gets the format of its layer's accumulator. All channels have the sign that the whole tensor needs.
+    A bias then gets the format of its layer's accumulator. All channels have the sign that the whole tensor needs. What
+    masks the scores of an attention stays in float: None (see `qwidgets.planning.masks`).
 
     Raises
     ------
@@ -65,6 +67,8 @@ def propose(
     CalibrationError
         The calibration does not know the weight's values.
     """
+    if masks(calibration, row):
+        return None
     histogram = calibration[row.name]
     if per_channel and plan_formats.has_accumulator(row):
         return ACCUMULATOR

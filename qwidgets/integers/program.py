@@ -29,6 +29,9 @@ from qwidgets.planning.plan_state import Format
 
 Observer = Callable[[str, Tensor], object]
 
+FLOAT32_REACHES = 127
+"""Values from 2 to the power of this on may not be had in float32: what masks with the lowest of them, say."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -269,6 +272,8 @@ class Program:
             exact = RULES[name](Call(name, arguments, operation, accumulator))
         if exact is None:
             return None, f"{name} has no integer form with these arguments"
+        if exact.codes.lsb + exact.codes.largest.bit_length() > FLOAT32_REACHES:
+            return None, f"{name} reaches beyond what a float32 holds"
         if exact.codes.largest > FLOAT64_HOLDS:
             return None, f"the integers of {name} need more than 53 bits"
         return exact, ""

@@ -31,7 +31,7 @@ def propose(
     scheme: str,
     per_channel: bool,
     options: dict[str, object],
-) -> tuple[dict[str, NumberFormat], dict[str, str]]:
+) -> tuple[dict[str, Format], dict[str, str]]:
     """Choose formats that fit a target, for some tensors of a plan.
 
     Words are as long as was asked for, or else the next shorter that the target has; the sign, the rounding, windows
@@ -56,14 +56,14 @@ def propose(
         options = {**options, "signed": True}
     formats: dict[str, Format] = {name: plan[name] for name in plan}
     calls = Counter(row.layer for row in plan.rows if row.kind == "activation")
-    chosen: dict[str, NumberFormat] = {}
+    chosen: dict[str, Format] = {}
     left_out: dict[str, str] = {}
     for row in map(plan.row, names):
         if against := next(misfits.of_operation(target, row), None):
             left_out[row.name] = against.reason
         elif row.name not in plan.locked:
             if _sums_with(target, row, calls):
-                fmt: NumberFormat = ACCUMULATOR
+                fmt: Format = ACCUMULATOR
             else:
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
@@ -77,7 +77,7 @@ def propose(
     return chosen, left_out
 
 
-def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, NumberFormat], formats: dict[str, Format]) -> None:
+def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats: dict[str, Format]) -> None:
     """Give tensors that are joined, directly or by way of others, one format."""
     groups: dict[str, set[str]] = {}
     for pair in pairs:
@@ -90,7 +90,7 @@ def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, NumberFormat], fo
         kept = [fmt for name, fmt in members if name not in chosen]
         shared = kept[0] if kept else max((fmt for _, fmt in members), key=lambda fmt: fmt.msb)
         for name in group:
-            if name in chosen:
+            if chosen.get(name) is not None:
                 chosen[name] = formats[name] = shared
 
 
@@ -110,12 +110,12 @@ def _fitting(
     scheme: str,
     per_channel: bool,
     options: dict[str, object],
-) -> NumberFormat:
+) -> Format:
     activation = target.nearest(word_length, "activation")
     channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
     bits = target.nearest(word_length, row.kind)
     fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
-    if isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
+    if fmt is None or isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
         return fmt
     rounding = fmt.rounding if fmt.rounding in target.roundings else target.roundings[0]
     overflow = fmt.overflow if fmt.overflow in target.overflows else target.overflows[0]
