@@ -10,7 +10,7 @@ from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.planning import plan_formats
-from qwidgets.planning.plan_state import Format, NumberFormat
+from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import recapture
 from qwidgets.targets import misfits, wiring
 from qwidgets.targets.registry import find
