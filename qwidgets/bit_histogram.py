@@ -5,7 +5,10 @@ the values. It depends on the counting kernels and on `preview`, keeps only the 
 value.
 """
 
+import contextlib
 import threading
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,7 +20,7 @@ from qwidgets import histogram_picture, kernels
 from qwidgets.errors import DataError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.kernels import grid
-from qwidgets.kernels.table import Counts, Table, add_counts, no_counts
+from qwidgets.kernels.table import Counts, Table, add_counts, no_counts, pour
 from qwidgets.preview import Edges, Preview, preview, previews
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -121,9 +124,10 @@ class BitHistogram:
         """Fetch what is still on devices, and give all counts."""
         if self._tables:
             with self._lock:
+                counts = self._counts
                 for table in self._tables.values():
-                    self._counts = add_counts(self._counts, table.take())
-                self._tables.clear()
+                    counts = add_counts(counts, table.read())
+                self._counts, self._tables = counts, {}  # at the end, so that an interrupt loses nothing
         return self._counts
 
     @property
@@ -270,6 +274,24 @@ class BitHistogram:
 
     def _repr_html_(self) -> str:
         return histogram_picture.draw(self.msb_counts("positive"), self.msb_counts("negative"), repr(self))
+
+
+def move_counts(sources: Iterable[BitHistogram], targets: Iterable[BitHistogram]) -> None:
+    """Add to each histogram what another one counted, and leave that empty to count on; no device is waited for."""
+    on_devices = defaultdict[torch.device, tuple[list[Table], list[Table]]](lambda: ([], []))
+    with contextlib.ExitStack() as locks:
+        for source, target in zip(sources, targets, strict=True):
+            locks.enter_context(source._lock)
+            locks.enter_context(target._lock)
+            target._counts, source._counts = add_counts(target._counts, source._counts), no_counts()
+            for device, table in list(source._tables.items()):
+                if device in target._tables:
+                    on_devices[device][0].append(table)
+                    on_devices[device][1].append(target._tables[device])
+                else:
+                    target._tables[device] = source._tables.pop(device)
+        for tables in on_devices.values():
+            pour(*tables)
 
 
 class _Scratch(threading.local):

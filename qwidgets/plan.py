@@ -147,7 +147,7 @@ class Plan(Drafting):
         PlanError
             There is no such scheme or target, or a tensor's name is unknown.
         """
-        with self._guard:
+        with self._changing():
             chosen = list(self._rows) if names is None else [self._known(name) for name in names]
             calibration = self._calibrated()
             if target is not None:
@@ -270,7 +270,7 @@ class Plan(Drafting):
             found = search(self.network_of(model), self, data, Progress(progress, stop), budget)
         except Stopped:
             return None
-        with self._guard:
+        with self._changing():
             self._still(start)
             self._draft(found, continues=False)
         return found
@@ -425,9 +425,9 @@ class Plan(Drafting):
         """
         content = plan_file.read(Path(path))
         content.check_fits(self.network, self.rows)
-        with self._guard:
+        with self._changing():
             self._step(content.snapshot_for(self._calibration))
-        self._tell("open", self._rows)
+            self._tell("open", self._rows)
 
     # Behind it
 
@@ -450,12 +450,12 @@ class Plan(Drafting):
             done = work(self.network_of(model), self, data, Progress(progress, stop))
         except Stopped:
             return None
-        with self._guard:
+        with self._changing():
             self._still(start)
             entry = Commit.now(note, {name: (start.committed[name], fmt) for name, fmt in done.formats.items()})
             committed = {**start.committed, **done.formats}
             self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
-        self._tell("commit", self._rows)
+            self._tell("commit", self._rows)
         return entry
 
     def _without_drafts(self) -> Snapshot:

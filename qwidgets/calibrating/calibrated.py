@@ -6,6 +6,7 @@ weights; never a value of the data. It merges, saves and loads, and is the door 
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibrating import calibration_file
+from qwidgets.calibrating.interruption import undisturbed
 from qwidgets.calibrating.ranks import Ranks
 from qwidgets.capturing.inputs import InputSpec
 from qwidgets.capturing.rows import difference
@@ -24,6 +26,9 @@ from qwidgets.network import Network, Row
 
 if TYPE_CHECKING:
     from qwidgets.plan import Plan
+
+WHOLE_BATCHES = threading.RLock()
+"""Held while a batch is added to a calibration, and by who must not find part of one."""
 
 
 class Calibration:
@@ -270,23 +275,20 @@ class Calibration:
             The other one is of another network or of other weights; the text names the difference.
         """
         self.check_same(other)
-        histograms = {
-            row.name: self[row.name] if row.name in self._constant else self[row.name] + other[row.name]
-            for row in self.rows
-        }
-        return Calibration(
-            self.network,
-            self.digest,
-            self.rows,
-            self.inputs,
-            histograms,
-            device=self.device if self.device == other.device else f"{self.device}, {other.device}",
-            batches=self.batches + other.batches,
-            total_batches=_sum((self.total_batches, other.total_batches)),
-            complete=self.complete and other.complete,
-            parameters=self.parameters or other.parameters,
-            model=self.model or other.model,
-        )
+        with WHOLE_BATCHES:
+            return Calibration(
+                self.network,
+                self.digest,
+                self.rows,
+                self.inputs,
+                {name: self[name] if name in self._constant else self[name] + other[name] for name in self},
+                device=self.device if self.device == other.device else f"{self.device}, {other.device}",
+                batches=self.batches + other.batches,
+                total_batches=_sum((self.total_batches, other.total_batches)),
+                complete=self.complete and other.complete,
+                parameters=self.parameters or other.parameters,
+                model=self.model or other.model,
+            )
 
     def take_in(self, other: "Calibration") -> Self:
         """Add what the other one counted, as if it went on where this one ended, and give this one back.
@@ -297,15 +299,16 @@ class Calibration:
             See `merge`; this one is then unchanged.
         """
         self.check_same(other)
-        for name in self._rows.keys() - self._constant:
-            self._histograms[name] += other[name]
-        self.total_batches = _sum((self.batches, other.total_batches))
-        self.batches += other.batches
-        self.complete = other.complete
-        self.parameters = self.parameters or other.parameters
-        self.model = self.model or other.model
-        if other.device not in self.device.split(", "):
-            self.device += f", {other.device}"
+        sums = {name: self[name] + other[name] for name in self._rows.keys() - self._constant}
+        with undisturbed(), WHOLE_BATCHES:
+            self._histograms |= sums
+            self.total_batches = _sum((self.batches, other.total_batches))
+            self.batches += other.batches
+            self.complete = other.complete
+            self.parameters = self.parameters or other.parameters
+            self.model = self.model or other.model
+            if other.device not in self.device.split(", "):
+                self.device += f", {other.device}"
         return self
 
     @property
@@ -317,9 +320,11 @@ class Calibration:
         it, since activations depend on them.
         """
         digest = hashlib.sha256(BitHistogram.GRID.encode())
-        for name in sorted(self._rows.keys() - self._constant):
+        with WHOLE_BATCHES:
+            counted = {name: self[name].to_arrays() for name in sorted(self._rows.keys() - self._constant)}
+        for name, arrays in counted.items():
             digest.update(f"\n{name}\n".encode())
-            for array in self[name].to_arrays().values():
+            for array in arrays.values():
                 digest.update(f"{array.size}\n".encode())
                 digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -389,15 +394,17 @@ class Calibration:
         FileError
             The file cannot be written; what was there before is unchanged.
         """
-        facts = {
-            "network": self.network,
-            "digest": self.digest,
-            "device": self.device,
-            "batches": self.batches,
-            "total_batches": self.total_batches,
-            "complete": self.complete,
-        }
-        calibration_file.write(path, facts, self.rows, self.inputs, self._histograms, self.parameters)
+        with WHOLE_BATCHES:
+            histograms = {name: self[name] + BitHistogram() for name in self}
+            facts = {
+                "network": self.network,
+                "digest": self.digest,
+                "device": self.device,
+                "batches": self.batches,
+                "total_batches": self.total_batches,
+                "complete": self.complete,
+            }
+        calibration_file.write(path, facts, self.rows, self.inputs, histograms, self.parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
