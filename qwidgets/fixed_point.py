@@ -354,14 +354,18 @@ class FixedPoint:
     def _in_type(self, xp: ModuleType, values: Any, dtype: Any) -> Any:
         """Give values of the format in a floating type; for one that it does not hold, the next toward zero."""
         info = xp.finfo(dtype)
+        # As Python's floats, since a narrow type would round what it is compared with.
+        eps, largest, smallest = float(info.eps), float(info.max), float(info.smallest_normal)
         if (
-            math.ldexp(float(info.eps), self.word_length - self.signed - 1) <= 1
-            and max(-self.min, self.max) <= info.max
-            and self.step >= info.smallest_normal * info.eps
+            math.ldexp(eps, self.word_length - self.signed - 1) <= 1
+            and max(-self.min, self.max) <= largest
+            and self.step >= smallest * eps
         ):
             return arithmetic.cast(xp, values, dtype)
-        limit = math.floor(float(info.max) / self.step) * self.step
-        return arithmetic.toward_zero(xp, xp.clip(values, -limit, limit), dtype)
+        limit = math.floor(largest / self.step) * self.step
+        result = arithmetic.toward_zero(xp, xp.clip(values, -limit, limit), dtype)
+        result += 0.0  # what is nearer to zero than any number of the type keeps no sign of its own
+        return result
 
 
 def _require_integer(name: str, value: object, least: int, most: int, where: str = "") -> None:

@@ -8,7 +8,6 @@ for. What is drafted, committed and taken back is in :mod:`qwidgets.planning.dra
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -387,11 +386,14 @@ class Plan(Drafting):
         FileError
             The file cannot be written.
         """
-        plan_file.write(Path(path), self.network, self.digest, self._rows, self._timeline.now)
+        plan_file.write(path, self.network, self.digest, self._rows, self._timeline.now)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], calibration: "Calibration | None" = None) -> "Plan":
         """Read a plan that was saved. Without a calibration it knows the formats but can preview nothing.
+
+        A file that is not what was saved is refused. Who edits one by hand writes "edited by hand" in the place of its
+        checksum: it is then taken as it is, with an `EditedFileWarning`, and the edit is the last entry of the history.
 
         Raises
         ------
@@ -400,7 +402,7 @@ class Plan(Drafting):
         PlanError
             The plan belongs to another network than the calibration: what does not fit is named.
         """
-        content = plan_file.read(Path(path))
+        content = plan_file.read(path)
         plan = cls.__new__(cls)
         if calibration is None:
             plan._assemble(None, content.network, content.digest, content.rows, content.snapshot)
@@ -423,7 +425,7 @@ class Plan(Drafting):
         FileError, PlanError
             As for :meth:`load`; the plan is then as it was.
         """
-        content = plan_file.read(Path(path))
+        content = plan_file.read(path)
         content.check_fits(self.network, self.rows)
         with self._changing():
             self._step(content.snapshot_for(self._calibration))

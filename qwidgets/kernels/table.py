@@ -4,6 +4,7 @@ A table is dense (1.1 MB) and lies on the device of the values that are counted.
 ``take`` empties the table into a ``Counts`` of the occupied bins. On the CPU one table serves all tensors in turn.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class Counts(NamedTuple):
     special: npt.NDArray[np.int64]  # zeros, NaN, +inf, -inf
     lowest: int  # sortable keys of the finite extremes, see grid.key_to_value
     highest: int
+    least: float = math.inf  # no nonzero magnitude is below it; infinite where none is below the grid
 
 
 class Arrays(NamedTuple):
@@ -47,6 +49,7 @@ def add_counts(first: Counts, second: Counts) -> Counts:
         first.special + second.special,
         min(first.lowest, second.lowest),
         max(first.highest, second.highest),
+        min(first.least, second.least),
     )
 
 
