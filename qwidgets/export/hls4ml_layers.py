@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from qwidgets.accumulator_format import in_steps
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
@@ -181,9 +182,9 @@ def _bias(operation: Operation, lsb: int) -> tuple[Tensor, str]:
     values, fmt = operation.parameter("bias")
     if -fmt.fraction_length >= lsb:
         return values, _constant_type(fmt)
-    aligned = FixedPoint(MAX_WORD_LENGTH, -lsb, rounding=fmt.rounding)
-    codes = aligned.to_integer(values)
-    return aligned.from_integer(codes), holding(Codes(lsb, min(int(codes.min()), 0), max(int(codes.max()), 0)))
+    steps = in_steps(values, lsb, fmt.rounding)
+    codes = Codes(lsb, min(int(steps.min()), 0), max(int(steps.max()), 0))
+    return steps * 2.0**lsb, holding(codes)
 
 
 def _constant_type(fmt: FixedPoint) -> str:

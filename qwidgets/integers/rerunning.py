@@ -19,9 +19,8 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Coding, Parameter, Program, constant_rows
 from qwidgets.network import Network
 from qwidgets.per_channel import PerChannel
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.planning.plan_state import Format
-
-ACCUMULATOR_BITS = 32
 
 
 class Rerun:
