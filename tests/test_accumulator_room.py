@@ -180,7 +180,7 @@ class Chain(nn.Module):
         return x
 
 
-@settings(max_examples=15, derandomize=True, deadline=None)
+@settings(max_examples=10, derandomize=True, deadline=None)
 @given(
     kinds=st.lists(LAYERS, min_size=1, max_size=3),
     word_length=st.integers(4, 16),

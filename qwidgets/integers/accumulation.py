@@ -99,16 +99,20 @@ class Accumulator:
         """How many sums did not fit since it was made."""
         return int(self._overflows)
 
+    def fits(self, codes: Codes) -> bool:
+        """Whether it holds all these sums."""
+        return codes.low >= -self.limit and codes.high < self.limit
+
     def codes(self, codes: Codes) -> Codes:
         """Give what is known of sums after they went through it."""
         self.needed_bits = max(self.needed_bits, 1 + max((-1 - codes.low).bit_length(), codes.high.bit_length()))
-        if codes.low >= -self.limit and codes.high < self.limit:
+        if self.fits(codes):
             return codes
         return dataclasses.replace(codes, low=-self.limit, high=self.limit - 1)
 
     def hold(self, total: Tensor, codes: Codes) -> Tensor:
         """Wrap exact sums ``total``, of which ``codes`` is known, into the register."""
-        if self.codes(codes) == codes:
+        if self.fits(codes):
             return total
         steps = total.double() * 2.0**-codes.lsb
         wrapped = torch.remainder(steps + self.limit, 2 * self.limit) - self.limit

@@ -225,7 +225,10 @@ class Program:
             return
         fmt = ACCUMULATOR.holding(self._parameters[row], x.codes.lsb, weight)
         if self.formats[row] not in (None, fmt):
-            raise PlanError(f"{row!r} is added to accumulators of different steps; give it a window instead")
+            raise PlanError(
+                f"{row!r} is added to accumulators of different steps; give it a window instead: "
+                f"plan.propose({weight.word_length}, names=[{row!r}]) and plan.commit()"
+            )
         self.formats[row] = fmt
         self.codes[row] = fmt.to_integer(self._parameters[row])
 
