@@ -62,14 +62,12 @@ class Health:
     def __str__(self) -> str:
         costly = ", ".join(f"{row} {sqnr_db:.1f} dB" for row, sqnr_db in self.rows.head(3).items())
         full = ", ".join(f"{row} ({count})" for row, count in self.overflows.head(3).items())
-        parts = [
-            f"{self.word}: {self.sqnr_db:.1f} dB",
-            f"sums that do not fit their accumulators: {full}, which would need {self.needed_bits} bits"
-            if full
-            else "",
-            f"alone: {costly}" if costly else "",
-        ]
-        return "; ".join(part for part in parts if part)
+        parts = [f"{self.word}: {self.sqnr_db:.1f} dB"]
+        if full:
+            parts.append(f"sums that do not fit their accumulators: {full}, which would need {self.needed_bits} bits")
+        if costly:
+            parts.append(f"alone: {costly}")
+        return "; ".join(parts)
 
 
 def health(model: nn.Module, plan: Plan, data: Iterable[Any], accumulator_bits: int = ACCUMULATOR_BITS) -> Health:
