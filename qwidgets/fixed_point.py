@@ -8,7 +8,7 @@ given would become.
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 import torch
@@ -65,12 +65,14 @@ class FixedPoint:
     rounding: str = "half_away"
     overflow: str = "saturate"
 
+    LONGEST: ClassVar[int] = MAX_WORD_LENGTH
+
     def __post_init__(self) -> None:
         if not isinstance(self.signed, bool | np.bool_):
             raise FormatError(f"signed must be True or False, not {self.signed!r}")
         least = 2 if self.signed else 1
         kind = "signed" if self.signed else "unsigned"
-        _require_integer("word_length", self.word_length, least, MAX_WORD_LENGTH, f" for a {kind} format")
+        _require_integer("word_length", self.word_length, least, self.LONGEST, f" for a {kind} format")
         _require_integer("fraction_length", self.fraction_length, -MAX_FRACTION_LENGTH, MAX_FRACTION_LENGTH)
         for name, value, allowed in (("rounding", self.rounding, ROUNDINGS), ("overflow", self.overflow, OVERFLOWS)):
             if not isinstance(value, str) or value not in allowed:

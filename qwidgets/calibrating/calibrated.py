@@ -4,6 +4,7 @@ A `Calibration` keeps a bit histogram of each tensor, a few kilobytes whatever t
 weights; never a value of the data. It merges, saves and loads, and is the door to `Plan`.
 """
 
+import dataclasses
 import hashlib
 import os
 import threading
@@ -19,8 +20,10 @@ from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibrating import calibration_file
 from qwidgets.calibrating.interruption import undisturbed
 from qwidgets.calibrating.ranks import Ranks
+from qwidgets.capturing import sums as network_sums
 from qwidgets.capturing.inputs import InputSpec
 from qwidgets.capturing.rows import difference
+from qwidgets.capturing.sums import Sum
 from qwidgets.errors import CalibrationError
 from qwidgets.network import Network, Row
 
@@ -54,6 +57,8 @@ class Calibration:
         The values of each weight and bias row, batch norm folded in; empty if an older version saved it.
     model
         The network itself, as it was given to :func:`qwidgets.calibrate`; None where these statistics came from a file.
+    sums
+        What each operation sums up, so that formats can leave that room; empty if an older version saved it.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Calibration:
         complete: bool = False,
         parameters: Mapping[str, Tensor] = MappingProxyType({}),
         model: nn.Module | None = None,
+        sums: tuple[Sum, ...] = (),
     ) -> None:
         self.network = network
         self.digest = digest
@@ -81,6 +87,7 @@ class Calibration:
         self.complete = complete
         self.parameters = parameters
         self.model = model
+        self.sums = sums
         self._rows = {row.name: row for row in rows}
         self._histograms = dict(histograms)
 
@@ -100,6 +107,7 @@ class Calibration:
             total_batches=total_batches,
             parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
             model=model,
+            sums=network_sums.find(network),
         )
 
     @classmethod
@@ -145,6 +153,7 @@ class Calibration:
             complete=all(complete),
             parameters=own.parameters,
             model=own.model,
+            sums=own.sums,
         )
 
     def _without_data(self, parameters: bool) -> Self:
@@ -156,6 +165,7 @@ class Calibration:
             {name: self[name] if name in self._constant else BitHistogram() for name in self},
             device=self.device,
             parameters=self.parameters if parameters else {},
+            sums=self.sums,
         )
 
     def with_values(
@@ -188,6 +198,7 @@ class Calibration:
             complete=self.complete,
             parameters={**self.parameters, **values},
             model=self.model,
+            sums=self.sums,
         )
 
     def values(self, name: str) -> Tensor:
@@ -288,6 +299,7 @@ class Calibration:
                 complete=self.complete and other.complete,
                 parameters=self.parameters or other.parameters,
                 model=self.model or other.model,
+                sums=self.sums or other.sums,
             )
 
     def take_in(self, other: "Calibration") -> Self:
@@ -307,6 +319,7 @@ class Calibration:
             self.complete = other.complete
             self.parameters = self.parameters or other.parameters
             self.model = self.model or other.model
+            self.sums = self.sums or other.sums
             if other.device not in self.device.split(", "):
                 self.device += f", {other.device}"
         return self
@@ -375,7 +388,8 @@ class Calibration:
         scheme
             A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
         options
-            ``per_channel``, ``target`` and what the scheme takes; see :meth:`qwidgets.plan.Plan.propose`.
+            ``per_channel``, ``target``, ``accumulator_bits`` and what the scheme takes; see
+            :meth:`qwidgets.plan.Plan.propose`.
         """
         from qwidgets.plan import Plan  # the plan is built on the calibration
 
@@ -383,7 +397,8 @@ class Calibration:
         plan.propose(word_length=word_length, scheme=scheme, **options)
         target = options.get("target")
         suffix = f", for {getattr(target, 'name', target)}" if target else ""
-        plan.commit(note=f"{scheme}, {word_length} bits{suffix}")
+        coarser = f"; {plan.room}" if plan.room.formats else ""
+        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}")
         return plan
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -403,6 +418,7 @@ class Calibration:
                 "batches": self.batches,
                 "total_batches": self.total_batches,
                 "complete": self.complete,
+                "sums": [dataclasses.asdict(each) for each in self.sums],
             }
         calibration_file.write(path, facts, self.rows, self.inputs, histograms, self.parameters)
 

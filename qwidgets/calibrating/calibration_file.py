@@ -23,6 +23,7 @@ from qwidgets import checked_json
 from qwidgets.atomic_file import replacing
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.capturing.inputs import InputSpec
+from qwidgets.capturing.sums import Sum
 from qwidgets.errors import DataError, FileError
 from qwidgets.file_paths import path_of, source_of
 from qwidgets.network import Row
@@ -121,6 +122,8 @@ def _content(
     header: dict[str, Any], tensors: dict[str, Any]
 ) -> tuple[dict[str, Any], tuple[Row, ...], InputSpec | None, dict[str, BitHistogram], dict[str, Tensor]]:
     facts = {name: header[name] for name in ("network", "digest", "device", "batches", "total_batches", "complete")}
+    # An older version wrote none.
+    facts["sums"] = tuple(Sum(**(each | {"reads": tuple(each["reads"])})) for each in header.get("sums", ()))
     rows = tuple(Row(**(row | {"fused": tuple(row["fused"]), "shape": tuple(row["shape"])})) for row in header["rows"])
     if len({row.name for row in rows}) < len(rows):
         raise DataError("two rows have one name")

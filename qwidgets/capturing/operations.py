@@ -5,6 +5,7 @@ names or formats.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch.fx import Node
@@ -55,6 +56,19 @@ def name_of(node: Node) -> str:
     packet = getattr(node.target, "overloadpacket", None)
     name = packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
     return name.rstrip("_") or name
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """Give the arguments of an operation by name, those that were left out too."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {}
+    passed = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
+    return {
+        item.name: passed.get(item.name, item.default_value)
+        for item in schema.arguments
+        if item.name in passed or item.has_default_value()
+    }
 
 
 def value_of(node: Node) -> object:

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.capturing import operations
+from qwidgets.capturing.operations import arguments as arguments  # also for those who read a program
 from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
@@ -246,9 +247,12 @@ class Program:
         assert row is not None
         if x is None or weight is None:
             return
-        fmt = ACCUMULATOR.at(x.codes.lsb, weight)
+        fmt = ACCUMULATOR.holding(self._parameters[row], x.codes.lsb, weight)
         if self.formats[row] not in (None, fmt):
-            raise PlanError(f"{row!r} is added to accumulators of different steps; give it a window instead")
+            raise PlanError(
+                f"{row!r} is added to accumulators of different steps; give it a window instead: "
+                f"plan.propose({weight.word_length}, names=[{row!r}]) and plan.commit()"
+            )
         self.formats[row] = fmt
         self.codes[row] = fmt.to_integer(self._parameters[row])
 
@@ -371,19 +375,6 @@ def constant_rows(network: Network) -> dict[Node, str]:
         if node.target in of_target:
             rows[node] = of_target[node.target]
     return rows
-
-
-def arguments(node: Node) -> dict[str, Any]:
-    """Give the arguments of an operation by name, those that were left out too."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return {}
-    passed = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
-    return {
-        item.name: passed.get(item.name, item.default_value)
-        for item in schema.arguments
-        if item.name in passed or item.has_default_value()
-    }
 
 
 def call(node: Node, given: Mapping[str, Any], look: Lookup) -> Any:

@@ -6,6 +6,8 @@ of those that leave together with the function that computes them, or None where
 - Layers: products are summed at the product of the steps; the bias is aligned to that step, rounded as its own format
   says where it is finer.
 - Sums, differences, concatenations, assignments to a part: the operands are aligned to the finest step among them.
+  Where a sum in that step would not fit the accumulator, the finer operand is rounded to the finest in which it does,
+  ties away from zero.
 - Products: the steps multiply. A number in the program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15
   magnitude bits, rounded to the nearest, ties away from zero; what it multiplies keeps all its bits.
 - Bounds (ReLU6, clamp): rounded to the step of what they bound, ties away from zero.

@@ -46,7 +46,7 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
 
 /* Layers with weights */
 
-static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
+static uint32_t aligned(int64_t code, int left_shift, qw_rounding rounding)
 {
     return left_shift >= 0 ? qw_shift_left(code, left_shift) : (uint32_t)qw_shift_right(code, -left_shift, rounding);
 }
@@ -64,7 +64,7 @@ void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
             if (layer->bias) {
                 int shift = layer->bias_left_shifts ? layer->bias_left_shifts[channel] : layer->bias_left_shift;
                 int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)channel);
-                bias = aligned_bias(code, shift, layer->bias_rounding);
+                bias = aligned(code, shift, layer->bias_rounding);
             }
             for (int out_y = 0; out_y < layer->out_height; out_y++) {
                 for (int out_x = 0; out_x < layer->out_width; out_x++) {
@@ -100,7 +100,7 @@ void qw_linear(const qw_linear_layer *layer, const void *input, void *output)
             if (layer->bias) {
                 int shift = layer->bias_left_shifts ? layer->bias_left_shifts[feature] : layer->bias_left_shift;
                 int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)feature);
-                sum = aligned_bias(code, shift, layer->bias_rounding);
+                sum = aligned(code, shift, layer->bias_rounding);
             }
             for (int i = 0; i < layer->in_features; i++) {
                 int64_t code = qw_read(input, layer->input_storage, (size_t)vector * layer->in_features + i);
@@ -201,8 +201,8 @@ static size_t at(const qw_view *view, size_t number)
 void qw_add(const qw_pair_layer *layer, const void *a, const void *b, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
-        uint32_t left = qw_shift_left(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift);
-        uint32_t right = qw_shift_left(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift);
+        uint32_t left = aligned(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift, QW_HALF_AWAY);
+        uint32_t right = aligned(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift, QW_HALF_AWAY);
         uint32_t sum = (layer->a_sign > 0 ? left : 0 - left) + (layer->b_sign > 0 ? right : 0 - right);
         int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(sum), 1);
         qw_write(output, layer->output.format.storage, i, code);
