@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pandas as pd
@@ -39,21 +39,29 @@ class Health:
         "fine", "look" or "broken": from `FINE_DB` on, between, and below `BROKEN_DB`. It is a rule of thumb, from a
         network that tells 1000 classes apart; `qwidgets.validation.validate` measures what matters to you.
     sqnr_db
-        SQNR of the network's outputs, in dB.
+        SQNR of the network's output, in dB; of the worst one, where there are several.
     rows
-        Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the
-        outputs, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
+        Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the worst
+        output, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
         activations falls most, and the `SUSPECTS` weights that fit their formats worst. Where several rows break a
         network, leaving one of them out would not show it; quantizing it alone does.
+    outputs
+        Where there are several outputs of floats, the SQNR of each, in dB, by its place: ``output[1]``.
     """
 
     word: Literal["fine", "look", "broken"]
     sqnr_db: float
     rows: "pd.Series[float]"
+    outputs: "pd.Series[float]" = dataclasses.field(default_factory=lambda: _series({}, "sqnr_db"))
 
     def __str__(self) -> str:
+        each = ", ".join(f"{name} {sqnr_db:.1f} dB" for name, sqnr_db in self.outputs.items())
         costly = ", ".join(f"{row} {sqnr_db:.1f} dB" for row, sqnr_db in self.rows.head(3).items())
-        return f"{self.word}: {self.sqnr_db:.1f} dB" + (f"; alone: {costly}" if costly else "")
+        return (
+            f"{self.word}: {self.sqnr_db:.1f} dB"
+            + (f"; of the outputs: {each}" if each else "")
+            + (f"; alone: {costly}" if costly else "")
+        )
 
 
 def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
@@ -82,13 +90,19 @@ def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
     """
     last = collections.deque(read(data), maxlen=1)
     study = OneAtATime(model, plan, last, _nothing)
-    sqnr_db = study.whole()["sqnr_db"]
+    figures = study.whole()
+    sqnr_db = figures.pop("sqnr_db")
+    outputs = _series({name.removesuffix("_sqnr_db"): figure for name, figure in figures.items()}, "sqnr_db")
     if sqnr_db >= FINE_DB:
-        return Health("fine", sqnr_db, pd.Series(dtype=float, name="alone_sqnr_db"))
+        return Health("fine", sqnr_db, _series({}, "alone_sqnr_db"), outputs)
     report = validate(model, plan, last, _nothing)
     alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan, report["sqnr_db"]))}
     word: Literal["look", "broken"] = "look" if sqnr_db >= BROKEN_DB else "broken"  # also where it is NaN
-    return Health(word, sqnr_db, pd.Series(alone, dtype=float, name="alone_sqnr_db").sort_values())
+    return Health(word, sqnr_db, _series(alone, "alone_sqnr_db").sort_values(), outputs)
+
+
+def _series(figures: Mapping[str, float], name: str) -> "pd.Series[float]":
+    return pd.Series(figures, dtype=float, name=name)
 
 
 def _nothing(outputs: Any, targets: Any) -> dict[str, float]:
