@@ -286,7 +286,7 @@ class Program:
             def found(value: Any) -> Any:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
-                if value in self.operands:
+                if value in self.operands or value in self.constants:
                     return look(value).to(_dtype(value))
                 return look(value)
 
