@@ -317,7 +317,8 @@ class Program:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
                 found = look(value)
-                return found.to(_dtype(value)) if value in self.operands and isinstance(found, Tensor) else found
+                coded = value in self.operands or value in self.constants
+                return found.to(_dtype(value)) if coded and isinstance(found, Tensor) else found
 
             return in_float
 
