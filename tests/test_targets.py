@@ -82,7 +82,7 @@ def test_esp_ppq_has_every_operation_of_its_targets() -> None:
         "conv2d": "Conv", "conv_transpose1d": "ConvTranspose", "conv_transpose2d": "ConvTranspose", "div": "Div",
         "hardsigmoid": "HardSigmoid", "hardswish": "HardSwish", "hardtanh": "Clip", "leaky_relu": "LeakyRelu",
         "linear": "Gemm", "matmul": "MatMul", "mean": "ReduceMean", "mm": "MatMul", "mul": "Mul", "neg": "Neg",
-        "relu": "Relu", "relu6": "Clip", "sub": "Sub", "sum": "ReduceSum",
+        "prelu": "PRelu", "relu": "Relu", "relu6": "Clip", "sub": "Sub", "sum": "ReduceSum",
     }
     # fmt: on
     assert frozenset(onnx) == TARGETS["esp32s3"].operations == TARGETS["esp32p4"].operations
@@ -97,7 +97,7 @@ def test_hls4ml_reads_the_layers_that_its_target_is_made_of() -> None:
     layers |= dict.fromkeys(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"], "ReLU")
     layers |= dict.fromkeys(["avg_pool1d", "adaptive_avg_pool1d"], "AvgPool1d")
     layers |= dict.fromkeys(["avg_pool2d", "adaptive_avg_pool2d", "mean"], "AvgPool2d")
-    layers |= {name: name for name in ("add", "mul", "sub")}
+    layers |= {name: name for name in ("add", "mul", "sub")} | {"leaky_relu": "LeakyReLU", "prelu": "PReLU"}
     assert frozenset(layers) == TARGETS["hls4ml"].operations
     assert set(layers.values()) <= set(get_supported_pytorch_layers())
 

@@ -72,6 +72,7 @@ class Names:
     def _owner(self, node: Node) -> str | None:
         """The layer that owns the weight which the node multiplies with."""
         weight = node.args[1] if operations.is_batch_norm(node) else operations.weight_of(node)
+        weight = weight or operations.slopes_of(node)
         if not isinstance(weight, Node):
             return None
         for target in parameters_behind(weight):

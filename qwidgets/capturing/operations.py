@@ -33,7 +33,7 @@ _PRODUCTS = frozenset(["linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "b
 _SUMS = frozenset(["add", "sub", "mul", "batch_norm"])
 _ACTIVATIONS = frozenset([
     "celu", "clamp", "clamp_max", "clamp_min", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh", "threshold",
+    "log_sigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "tanh", "threshold",
 ])
 _NORMALIZING = frozenset([
     "layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm", "rms_norm",
@@ -116,9 +116,20 @@ def is_batch_norm(node: Node) -> bool:
 
 
 def is_activation(node: Node) -> bool:
-    """Whether the node is a function of one tensor, value by value, as hardware computes on an accumulator."""
-    tensors = [before for before in node.all_input_nodes if _carries_floats(before)]
+    """Whether the node is a function of one tensor, value by value, as hardware computes on an accumulator.
+
+    The slopes of a PReLU are no second tensor as long as the network holds them: they are constants.
+    """
+    slopes = slopes_of(node)
+    held = slopes is not None and slopes.op == "get_attr"
+    tensors = [before for before in node.all_input_nodes if _carries_floats(before) and not (held and before is slopes)]
     return name_of(node) in _ACTIVATIONS and len(tensors) == 1
+
+
+def slopes_of(node: Node) -> Node | None:
+    """The node of what a PReLU multiplies negative values with, or None."""
+    slopes = node.args[1] if name_of(node) == "prelu" else None
+    return slopes if isinstance(slopes, Node) else None
 
 
 def accumulates(node: Node) -> bool:
@@ -135,7 +146,7 @@ def takes_integer_constants(node: Node) -> bool:
 def weight_of(node: Node) -> Node | None:
     """The node of the weight that a multiplying layer multiplies with, or None."""
     name = name_of(node)
-    if name in _CONVOLUTIONS or name in {"linear", "embedding_bag", "prelu"}:
+    if name in _CONVOLUTIONS or name in {"linear", "embedding_bag"}:
         found = node.args[0 if name == "embedding_bag" else 1]
         return found if isinstance(found, Node) else None
     return None

@@ -83,7 +83,10 @@ HLS4ML = Target(
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
     floats=False,
-    operations=_CLAMPS | _POOLS | {"add", "batch_norm", "conv1d", "conv2d", "linear", "mean", "mul", "sub"},
+    operations=_CLAMPS
+    | _POOLS
+    | {"add", "batch_norm", "conv1d", "conv2d", "leaky_relu", "linear", "mean"}
+    | {"mul", "prelu", "sub"},
 )
 """One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width.
 
@@ -135,7 +138,7 @@ _ESP_OPERATIONS = (
     | _MATRIX_PRODUCTS
     | _POOLS
     | {"add", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "div", "hardsigmoid", "hardswish"}
-    | {"leaky_relu", "linear", "mean", "mul", "neg", "sub", "sum"}
+    | {"leaky_relu", "linear", "mean", "mul", "neg", "prelu", "sub", "sum"}
 )
 _ESP_SOURCE = (
     "https://docs.espressif.com/projects/esp-dl/en/latest/tutorials/how_to_quantize_model.html (symmetric, power of "

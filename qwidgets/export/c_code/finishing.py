@@ -16,7 +16,7 @@ from qwidgets.errors import ExportError
 from qwidgets.export.c_code.parts import Array, Raw, Value, ends, storage
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import constant, is_number
+from qwidgets.integers.rules.rule import Operand, constant, is_number
 
 _FARTHEST = 1 << 62
 """Beyond every code before it is limited to its word."""
@@ -26,7 +26,7 @@ _GATE_FRACTION = 50
 """Fraction bits up to which 3 and 6 can be added to a sum in float64, as the simulation does."""
 
 BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"])
-ACTIVATIONS = BOUNDS | {"leaky_relu", "hardswish", "hardsigmoid"}
+ACTIVATIONS = BOUNDS | {"leaky_relu", "prelu", "hardswish", "hardsigmoid", "abs"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Ending:
         The ATen name of the function that is applied to the sums, "" for none, and its arguments.
     arguments
         By name.
+    slopes
+        The slopes of a PReLU, None for other functions.
     shifts
         By how many bits the step of each channel's sums is above that of ``sums``; None where it is not.
     """
@@ -54,6 +56,7 @@ class Ending:
     fmt: FixedPoint
     activation: str = ""
     arguments: Mapping[str, Any] | None = None
+    slopes: Operand | None = None
     shifts: Tensor | None = None
 
     @property
@@ -98,7 +101,7 @@ class Ending:
         fields: dict[str, Value] = {
             "right_shift" if len(shifts) == 1 else "right_shifts": shifts[0] if right_shift is None else right_shift
         }
-        fields |= self._activation()
+        fields |= self._activation(names)
         bounds = self.bounds
         if bounds is None and self.fmt.overflow == "wrap":
             fields |= {"least": Raw("INT64_MIN"), "most": Raw("INT64_MAX")}
@@ -121,12 +124,19 @@ class Ending:
             }
         }
 
-    def _activation(self) -> dict[str, Value]:
+    def _activation(self, names: "Named") -> dict[str, Value]:
+        if self.slopes is not None:
+            assert self.slopes.integers is not None
+            codes = self.slopes.integers.cpu().flatten().tolist()
+            fields: dict[str, Value] = {"activation": Raw("QW_LEAKY_RELU"), "slope_fraction": -self.slopes.codes.lsb}
+            if len(codes) == 1:
+                return fields | {"slope": codes[0]}
+            return fields | {"slopes": names.array("slope", "int64_t", codes, "slope of each channel")}
         if self.activation == "leaky_relu":
             assert self.arguments is not None
             factor, lsb = constant(self.arguments["negative_slope"])
             return {"activation": Raw("QW_LEAKY_RELU"), "slope": factor, "slope_fraction": -lsb}
-        if self.activation in ("hardswish", "hardsigmoid"):
+        if self.activation in ("hardswish", "hardsigmoid", "abs"):
             return {"activation": Raw(f"QW_{self.activation.upper()}")}
         return {}
 

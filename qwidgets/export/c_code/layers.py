@@ -89,7 +89,7 @@ class Head:
         return (ending or self.ending).fields(self.named)
 
     def bounds_at(self) -> int | None:
-        """The dimension of the output whose channels have bounds of their own, or None."""
+        """The dimension of the output whose channels have bounds or slopes of their own, or None."""
         tensors = [bound for bound in (self.ending.arguments or {}).values() if isinstance(bound, Tensor)]
         at = {
             len(self.shape) - bound.ndim + axis
@@ -97,14 +97,17 @@ class Head:
             for axis, size in enumerate(bound.shape)
             if size > 1
         }
+        slopes = self.ending.slopes
+        if slopes is not None and slopes.integers is not None and slopes.integers.numel() > 1:
+            at.add(1)
         if len(at) > 1:
             raise ExportError("has bounds that differ along several dimensions")
         return next(iter(at), None)
 
     def check_bounds(self, channels_at: int) -> None:
-        """Refuse bounds along another dimension than that of the channels."""
+        """Refuse bounds or slopes along another dimension than that of the channels."""
         if self.bounds_at() not in (None, channels_at % len(self.shape)):
-            raise ExportError("has bounds that differ along another dimension than the channels")
+            raise ExportError("has bounds or slopes that differ along another dimension than the channels")
 
     def channels(self) -> dict[str, Value]:
         """Tell a function of single values which of them are a channel."""

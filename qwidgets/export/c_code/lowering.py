@@ -19,6 +19,7 @@ from qwidgets.export.c_code.layers import HEADS, Head
 from qwidgets.export.c_code.names import Names
 from qwidgets.export.c_code.parts import Array, Buffer, Constants, Layer, Parts, Raw, ctype, storage, storage_of
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.accumulation import Codes
 from qwidgets.simulation import QuantizedNetwork
 
 _LISTED = 5
@@ -123,21 +124,15 @@ class Lowering:
     def _layer(self, node: Node, row: str, buffer: Buffer) -> None:
         """Write the operations of a row."""
         head, activation = self._chain(node)
-        name, sums = operations.name_of(head), self.program.sums[head]
+        name = operations.name_of(head)
         if activation is None and name in ACTIVATIONS:
-            before = self.program.arguments[head]["self"]
-            ending = Ending(self.program.operands[before].codes, sums, buffer.fmt, name, self.program.arguments[head])
+            ending = self._ending(head, self.program.operands[head.all_input_nodes[0]].codes, buffer)
             name = "identity"
         elif activation is None:
+            sums = self.program.sums[head]
             ending = Ending(sums, sums, buffer.fmt)
         else:
-            ending = Ending(
-                sums,
-                self.program.sums[activation],
-                buffer.fmt,
-                operations.name_of(activation),
-                self.program.arguments[activation],
-            )
+            ending = self._ending(activation, self.program.sums[head], buffer)
             if ending.activation not in ACTIVATIONS:
                 raise ExportError(f"applies {ending.activation}, which is not written in C")
         if name not in HEADS:
@@ -161,6 +156,13 @@ class Lowering:
                     writes=buffer.name,
                 )
             )
+
+    def _ending(self, activation: Node, sums: Codes, buffer: Buffer) -> Ending:
+        """Give what is done to sums by an activation function."""
+        given = self.program.arguments[activation]
+        slopes = self.program.operand(given["weight"]) if operations.slopes_of(activation) is not None else None
+        name = operations.name_of(activation)
+        return Ending(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
 
     def _chain(self, node: Node) -> tuple[Node, Node | None]:
         """Give the operation that a row begins with, and the activation function on its sums."""

@@ -1,4 +1,4 @@
-"""Functions of one tensor, value by value: clamps, slopes, hard gates."""
+"""Functions of one tensor, value by value: clamps, hard gates, turned signs."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from qwidgets import arithmetic
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
+from qwidgets.integers.rules.rule import Call, Exact, Operand, is_number, rule
 
 
 @rule("relu")
@@ -72,20 +72,6 @@ def _nearest_codes(bounds: Tensor, codes: Codes) -> Tensor:
     nearest = bounds.double() * math.ldexp(1.0, -codes.lsb)
     arithmetic.round_in_place(torch, nearest, "half_away")
     return nearest.clamp(codes.low, codes.high)
-
-
-@rule("leaky_relu")
-def _leaky_relu(call: Call) -> Exact | None:
-    x, (factor, lsb) = call["self"].codes, constant(call["negative_slope"])
-    fine = x.aligned(x.lsb + min(lsb, 0))
-    least = (factor << max(lsb, 0)) * x.low
-    codes = replace(fine, low=min(least, fine.low, 0), high=max(least, fine.high, 0))
-
-    def run(given: Mapping[str, Any]) -> Tensor:
-        values = given["self"].to(codes.carrier)
-        return torch.where(values >= 0, values, values * math.ldexp(factor, lsb))
-
-    return Exact(codes, run)
 
 
 @rule("hardswish", "hardsigmoid")

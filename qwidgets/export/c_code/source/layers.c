@@ -16,8 +16,10 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
     int shift = output->right_shifts ? output->right_shifts[channel] : output->right_shift;
 
     if (output->activation == QW_LEAKY_RELU && sum < 0) {
-        sum *= output->slope;
+        sum *= output->slopes ? output->slopes[channel] : output->slope;
         shift += output->slope_fraction;
+    } else if (output->activation == QW_ABS) {
+        sum = sum < 0 ? -sum : sum;
     } else if (output->activation == QW_HARDSWISH || output->activation == QW_HARDSIGMOID) {
         /* x * clamp(x + 3, 0, 6) / 6, or without the first factor: the division is left to the rounding. */
         int fraction = shift + output->fraction; /* of the sum */

@@ -14,7 +14,7 @@
 enum { QW_MAX_RANK = 6 };
 
 /* What is done to a sum before it is rounded. */
-typedef enum { QW_LINEAR, QW_LEAKY_RELU, QW_HARDSWISH, QW_HARDSIGMOID } qw_activation;
+typedef enum { QW_LINEAR, QW_LEAKY_RELU, QW_HARDSWISH, QW_HARDSIGMOID, QW_ABS } qw_activation;
 
 /* From a sum to the code that leaves: what every layer ends with.
  *
@@ -23,6 +23,7 @@ typedef enum { QW_LINEAR, QW_LEAKY_RELU, QW_HARDSWISH, QW_HARDSIGMOID } qw_activ
  * least, most    the codes that leave lie between these (ReLU, ReLU6, clamp), counted in steps of the output
  * leasts, mosts  one for each channel; NULL otherwise
  * slope          of a leaky ReLU: slope * 2^-slope_fraction is what negative sums are multiplied by
+ * slopes         of a PReLU, one for each channel; NULL otherwise
  * fraction       fraction bits of the output
  */
 typedef struct {
@@ -34,6 +35,7 @@ typedef struct {
     const int64_t *leasts;
     const int64_t *mosts;
     int64_t slope;
+    const int64_t *slopes;
     int slope_fraction;
     int fraction;
     qw_format format;
