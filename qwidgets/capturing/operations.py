@@ -18,11 +18,17 @@ _MOVING = frozenset([
     "roll", "rot90", "select", "slice", "sort", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t",
     "take", "take_along_dim", "tensor_split", "tile", "to", "topk", "transpose", "tril", "triu", "type_as",
     "unbind", "unflatten", "unfold", "unsafe_chunk", "unsafe_split", "unsqueeze", "upsample_nearest1d",
-    "upsample_nearest2d", "upsample_nearest3d", "view", "view_as", "_to_copy", "_unsafe_view", "embedding",
+    "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d", "positive", "view", "view_as", "_to_copy", "_unsafe_view", "embedding",
     "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
     "max_pool3d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "amin",
     "max", "min",
 ])
+_SPELLINGS = {
+    "absolute": "abs", "clip": "clamp", "divide": "div", "fmax": "maximum", "fmin": "minimum", "ger": "outer",
+    "max.other": "maximum", "min.other": "minimum", "multiply": "mul", "negative": "neg", "subtract": "sub",
+    "true_divide": "div",
+}
 _FILLING = frozenset([
     "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full", "full_like", "new_empty", "new_full",
     "new_ones", "new_zeros", "ones", "ones_like", "scalar_tensor", "zeros", "zeros_like",
@@ -44,12 +50,17 @@ _ATTENTION = frozenset(["scaled_dot_product_attention"])
 
 
 def name_of(node: Node) -> str:
-    """The operation's name without its overload or the underscore of an in-place one: ``conv2d``, ``add``, ``relu``."""
+    """The operation's name without its overload or the underscore of an in-place one: ``conv2d``, ``add``, ``relu``.
+
+    Of those that have several names, the one that is usual: ``mul`` for ``multiply``, ``maximum`` for ``max(x, y)``.
+    """
     if node.op != "call_function":
         return node.op
     packet = getattr(node.target, "overloadpacket", None)
     name = packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
-    return name.rstrip("_") or name
+    name = name.rstrip("_") or name
+    overload = f"{name}.{getattr(node.target, '_overloadname', '')}"
+    return _SPELLINGS.get(overload) or _SPELLINGS.get(name, name)
 
 
 def value_of(node: Node) -> object:

@@ -5,6 +5,7 @@ then rounded is what the rounded sum limited to the rounded bound is. So a bound
 has it, and a layer whose channels have steps of their own needs no common one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,7 @@ class Ending:
 
     def _codes_of(self, bound: object) -> list[int] | None:
         """Round a bound to the step of the sums, as the simulation does, and then to that of the output."""
-        if bound is None:
+        if bound is None or (isinstance(bound, float) and math.isinf(bound)):
             return None
         if isinstance(bound, Tensor):
             steps = FixedPoint(MAX_WORD_LENGTH, -self.sums.lsb).to_integer(bound.detach().cpu().double().flatten())

@@ -6,8 +6,10 @@ of those that leave together with the function that computes them, or None where
 - Layers: products are summed at the product of the steps; the bias is aligned to that step, rounded as its own format
   says where it is finer.
 - Sums, differences, concatenations: the operands are aligned to the finest step among them.
-- Products: the steps multiply. A number in the program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15
-  magnitude bits, rounded to the nearest, ties away from zero; what it multiplies keeps all its bits.
+- Maxima, minima, choices by a mask: the operands are aligned in the same way.
+- Products, and what is one in another spelling (``square``, ``einsum``, ``addmm``): the steps multiply. A number in the
+  program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15 magnitude bits, rounded to the nearest, ties away
+  from zero; what it multiplies keeps all its bits.
 - Two slopes (leaky ReLU, PReLU): what is negative is multiplied by such a constant, or by the codes of the slopes' row.
 - Bounds (ReLU6, clamp): rounded to the step of what they bound, ties away from zero.
 - Averages, hardswish, hardsigmoid: the exact sum or product is divided by the exact count, or by six, and the quotient
@@ -16,7 +18,15 @@ of those that leave together with the function that computes them, or None where
 Values are carried in float32 or float64, always exactly; see :mod:`qwidgets.integers.accumulation`.
 """
 
-from qwidgets.integers.rules import pointwise, products, slopes, sums  # noqa: F401  each registers its rules
+from qwidgets.integers.rules import (  # noqa: F401  each registers its rules
+    contractions,
+    extremes,
+    pointwise,
+    products,
+    selection,
+    slopes,
+    sums,
+)
 from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand
 
 __all__ = ["RULES", "Call", "Exact", "Operand"]

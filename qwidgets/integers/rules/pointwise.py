@@ -10,7 +10,8 @@ from torch import Tensor
 
 from qwidgets import arithmetic
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import Call, Exact, Operand, is_number, rule
+from qwidgets.integers.rules.extremes import between
+from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
 
 
 @rule("relu")
@@ -30,10 +31,33 @@ def _hardtanh(call: Call) -> Exact | None:
 
 @rule("clamp", "clamp_min", "clamp_max")
 def _clamp(call: Call) -> Exact | None:
-    return _clamped(call["self"], call.arguments.get("min"), call.arguments.get("max"))
+    least, most = call.arguments.get("min"), call.arguments.get("max")
+    if isinstance(least, Operand) or isinstance(most, Operand):
+        return between(call)
+    return _clamped(call["self"], least, most)
+
+
+@rule("threshold")
+def _threshold(call: Call) -> Exact | None:
+    """``x if x > threshold else value``: a clamp where both are the same number."""
+    x, threshold, value = call["self"].codes, call["threshold"], call["value"]
+    if not is_number(threshold) or not is_number(value):
+        return None
+    if threshold == value:
+        return _clamped(call["self"], threshold, None)
+    factor, lsb = constant(value)
+    fine, least = x.aligned(min(x.lsb, lsb)), factor << max(lsb - x.lsb, 0)
+    codes = replace(fine, low=min(fine.low, least), high=max(fine.high, least))
+
+    def run(given: Mapping[str, Any]) -> Tensor:
+        values = given["self"].double()
+        return torch.where(values > threshold, values, math.ldexp(factor, lsb)).to(codes.carrier)
+
+    return Exact(codes, run)
 
 
 def _clamped(x: Operand, least: object, most: object) -> Exact | None:
+    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if isinstance(least, Tensor) or isinstance(most, Tensor):
         return _clamped_by_channel(x, least, most)
     if not all(bound is None or is_number(bound) for bound in (least, most)):
