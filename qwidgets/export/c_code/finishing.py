@@ -26,7 +26,7 @@ _INT64_HOLDS = 61
 _GATE_FRACTION = 50
 """Fraction bits up to which 3 and 6 can be added to a sum in float64, as the simulation does."""
 
-BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"])
+BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"])
 ACTIVATIONS = BOUNDS | {"leaky_relu", "prelu", "hardswish", "hardsigmoid", "abs"}
 
 
@@ -76,6 +76,7 @@ class Ending:
             "relu": (0, None),
             "relu6": (0, 6),
             "hardtanh": (given.get("min_val"), given.get("max_val")),
+            "threshold": (given.get("threshold"), None),
         }.get(self.activation, (given.get("min"), given.get("max")))
         low, high = (self._codes_of(bound) for bound in (least, most))
         lowest, highest = ends(self.fmt) if self.fmt.overflow == "saturate" else (-_FARTHEST, _FARTHEST)
@@ -91,6 +92,9 @@ class Ending:
         bits = self.given.largest.bit_length() + left
         if self.fmt.overflow == "wrap" and bits > (_INT64_HOLDS if self.given.divisor == 1 else 52):
             raise ExportError(f"wraps around sums of {bits} bits, which are too many; let it saturate")
+        given = self.arguments or {}
+        if self.activation == "threshold" and given["threshold"] != given["value"]:
+            raise ExportError("gives another number than its threshold for what is not above it, not written in C")
         finest = -self.sums.lsb
         if self.activation in ("hardswish", "hardsigmoid") and finest > _GATE_FRACTION:
             raise ExportError(f"{self.activation} of sums with {finest} fraction bits is not exact")

@@ -18,7 +18,7 @@ EXAMPLES = 4
 
 
 def codes_of(quantized: QuantizedNetwork, leaves: list[Any], free: list[bool]) -> dict[str, list[Tensor]]:
-    """Give, by row, the codes of each of the first examples of a batch.
+    """Give, by row, the codes of each of the first examples of a batch; inputs of integers are rows, too.
 
     Parameters
     ----------
@@ -39,6 +39,9 @@ def codes_of(quantized: QuantizedNetwork, leaves: list[Any], free: list[bool]) -
     examples = min(*lengths, EXAMPLES) if lengths else 1
     for number in range(examples):
         one = [leaf[number : number + 1] if counts else leaf for leaf, counts in zip(leaves, free, strict=True)]
+        for node, leaf in zip(quantized.network.graph.graph.find_nodes(op="placeholder"), one, strict=True):
+            if isinstance(leaf, Tensor) and not leaf.is_floating_point():
+                found.setdefault(f"input.{node.target}", []).append(leaf.cpu().to(torch.int64))
         with torch.no_grad():
             quantized.program.run(quantized, one, observe)
     return found

@@ -11,6 +11,7 @@ of those that leave together with the function that computes them, or None where
   program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15 magnitude bits, rounded to the nearest, ties away
   from zero; what it multiplies keeps all its bits.
 - Two slopes (leaky ReLU, PReLU): what is negative is multiplied by such a constant, or by the codes of the slopes' row.
+- Integers and booleans of at most 32 bits are codes of themselves where they become floats.
 - Bounds (ReLU6, clamp): rounded to the step of what they bound, ties away from zero.
 - Averages, hardswish, hardsigmoid: the exact sum or product is divided by the exact count, or by six, and the quotient
   is rounded once, to the format in which it leaves.
@@ -26,6 +27,7 @@ from qwidgets.integers.rules import (  # noqa: F401  each registers its rules
     selection,
     slopes,
     sums,
+    whole_numbers,
 )
 from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand
 

@@ -130,7 +130,7 @@ def _einsum(call: Call) -> Exact | None:
     tensors, equation = call["tensors"], call["equation"]
     if len(tensors) > 2 or not all(isinstance(tensor, Operand) for tensor in tensors):
         return None
-    labels = _labels(equation, [len(tensor.shape) for tensor in tensors])
+    labels = labels_of(equation, [len(tensor.shape) for tensor in tensors])
     if labels is None:
         return None
     *given_labels, kept = labels
@@ -163,14 +163,16 @@ def _einsum(call: Call) -> Exact | None:
     return Exact(call.accumulator.codes(codes), run)
 
 
-def _labels(equation: str, ranks: Sequence[int]) -> list[str] | None:
-    """Give the label of each dimension of each operand, and those that are kept; those of an ellipsis are digits.
+def labels_of(equation: str, ranks: Sequence[int]) -> list[str] | None:
+    """Give, for an einsum, the label of each dimension of each operand, and those that are kept.
+
+    Those of an ellipsis are digits. None where what an ellipsis stands for is summed.
 
     Examples
     --------
-    >>> _labels("b i, ...io -> b...o", [2, 3])
+    >>> labels_of("b i, ...io -> b...o", [2, 3])
     ['bi', '0io', 'b0o']
-    >>> _labels("ij,jk", [2, 2])
+    >>> labels_of("ij,jk", [2, 2])
     ['ij', 'jk', 'ik']
     """
     inputs, arrow, kept = equation.replace(" ", "").partition("->")

@@ -57,9 +57,9 @@ def _threshold(call: Call) -> Exact | None:
 
 
 def _clamped(x: Operand, least: object, most: object) -> Exact | None:
-    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if isinstance(least, Tensor) or isinstance(most, Tensor):
         return _clamped_by_channel(x, least, most)
+    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if not all(bound is None or is_number(bound) for bound in (least, most)):
         return None
     step = math.ldexp(1.0, x.codes.lsb)

@@ -53,6 +53,15 @@ static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
     return left_shift >= 0 ? qw_shift_left(code, left_shift) : (uint32_t)qw_shift_right(code, -left_shift, rounding);
 }
 
+static uint32_t bias_of(const qw_conv2d_layer *layer, int channel)
+{
+    if (!layer->bias) {
+        return 0;
+    }
+    int shift = layer->bias_left_shifts ? layer->bias_left_shifts[channel] : layer->bias_left_shift;
+    return aligned_bias(qw_read(layer->bias, layer->bias_storage, (size_t)channel), shift, layer->bias_rounding);
+}
+
 void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
 {
     const int in_channels = layer->in_channels / layer->groups;   /* that one output channel sums over */
@@ -62,12 +71,7 @@ void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
     for (int image = 0; image < layer->batch; image++) {
         for (int channel = 0; channel < layer->out_channels; channel++) {
             const int first = channel / out_channels * in_channels;
-            uint32_t bias = 0;
-            if (layer->bias) {
-                int shift = layer->bias_left_shifts ? layer->bias_left_shifts[channel] : layer->bias_left_shift;
-                int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)channel);
-                bias = aligned_bias(code, shift, layer->bias_rounding);
-            }
+            const uint32_t bias = bias_of(layer, channel);
             for (int out_y = 0; out_y < layer->out_height; out_y++) {
                 for (int out_x = 0; out_x < layer->out_width; out_x++) {
                     uint32_t sum = bias;
@@ -80,6 +84,52 @@ void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
                                 int x = out_x * layer->stride_x + kernel_x * layer->dilation_x - layer->pad_left;
                                 if (y < 0 || y >= layer->in_height || x < 0 || x >= layer->in_width) {
                                     continue; /* padding is zero */
+                                }
+                                int64_t code = qw_read(input, layer->input_storage, (plane + y) * layer->in_width + x);
+                                sum += (uint32_t)code * (uint32_t)qw_read(layer->weight, layer->weight_storage, tap);
+                            }
+                        }
+                    }
+                    int64_t code = qw_finish(&layer->output, (size_t)channel, qw_signed(sum), 1);
+                    qw_write(output, layer->output.format.storage, place++, code);
+                }
+            }
+        }
+    }
+}
+
+/* At which input a place of the output meets a tap of the kernel; negative where at none. */
+static int met(int out, int tap, int stride, int dilation, int before, int inputs)
+{
+    int at = out + before - tap * dilation;
+    return at < 0 || at % stride != 0 || at / stride >= inputs ? -1 : at / stride;
+}
+
+void qw_conv_transpose2d(const qw_conv2d_layer *layer, const void *input, void *output)
+{
+    const int in_channels = layer->in_channels / layer->groups;
+    const int out_channels = layer->out_channels / layer->groups;
+    size_t place = 0;
+
+    for (int image = 0; image < layer->batch; image++) {
+        for (int channel = 0; channel < layer->out_channels; channel++) {
+            const int first = channel / out_channels * in_channels;
+            const uint32_t bias = bias_of(layer, channel);
+            for (int out_y = 0; out_y < layer->out_height; out_y++) {
+                for (int out_x = 0; out_x < layer->out_width; out_x++) {
+                    uint32_t sum = bias;
+                    for (int in_channel = first; in_channel < first + in_channels; in_channel++) {
+                        size_t plane = ((size_t)image * layer->in_channels + in_channel) * layer->in_height;
+                        size_t tap = ((size_t)in_channel * out_channels + channel % out_channels) *
+                                     layer->kernel_height * layer->kernel_width;
+                        for (int kernel_y = 0; kernel_y < layer->kernel_height; kernel_y++) {
+                            int y = met(out_y, kernel_y, layer->stride_y, layer->dilation_y, layer->pad_top,
+                                        layer->in_height);
+                            for (int kernel_x = 0; kernel_x < layer->kernel_width; kernel_x++, tap++) {
+                                int x = met(out_x, kernel_x, layer->stride_x, layer->dilation_x, layer->pad_left,
+                                            layer->in_width);
+                                if (y < 0 || x < 0) {
+                                    continue;
                                 }
                                 int64_t code = qw_read(input, layer->input_storage, (plane + y) * layer->in_width + x);
                                 sum += (uint32_t)code * (uint32_t)qw_read(layer->weight, layer->weight_storage, tap);
@@ -221,6 +271,37 @@ void qw_multiply(const qw_pair_layer *layer, const void *a, const void *b, void 
     }
 }
 
+void qw_maximum(const qw_pair_layer *layer, const void *a, const void *b, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        int64_t left = qw_read(a, layer->a_storage, at(&layer->a, i)), right = qw_read(b, layer->b_storage, at(&layer->b, i));
+        left = qw_shift_right(left, -layer->a_left_shift, QW_FLOOR); /* to the left */
+        right = qw_shift_right(right, -layer->b_left_shift, QW_FLOOR);
+        int64_t chosen = (left > right) == (layer->a_sign > 0) ? left : right;
+        int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, chosen, 1);
+        qw_write(output, layer->output.format.storage, i, code);
+    }
+}
+
+void qw_product(const qw_product_layer *layer, const void *a, const void *b, const void *added, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        const size_t first_a = at(&layer->a, i), first_b = at(&layer->b, i);
+        uint32_t sum = 0;
+        if (added) {
+            int64_t code = qw_read(added, layer->added_storage, at(&layer->added, i));
+            sum = aligned_bias(code, layer->added_left_shift, layer->added_rounding);
+        }
+        for (size_t term = 0; term < layer->terms; term++) {
+            uint32_t left = (uint32_t)qw_read(a, layer->a_storage, first_a + at(&layer->a_summed, term));
+            uint32_t right = (uint32_t)qw_read(b, layer->b_storage, first_b + at(&layer->b_summed, term));
+            sum += left * right;
+        }
+        int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(sum), 1);
+        qw_write(output, layer->output.format.storage, i, code);
+    }
+}
+
 void qw_map(const qw_map_layer *layer, const void *input, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
@@ -257,6 +338,45 @@ void qw_move(const qw_move_layer *layer, const void *input, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
         qw_write(output, layer->storage, i, qw_read(input, layer->storage, at(&layer->view, i)));
+    }
+}
+
+void qw_extreme(const qw_extreme_layer *layer, const void *input, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        const size_t first = at(&layer->kept, i);
+        int64_t found = qw_read(input, layer->storage, first + at(&layer->summed, 0));
+        for (size_t term = 1; term < layer->terms; term++) {
+            int64_t code = qw_read(input, layer->storage, first + at(&layer->summed, term));
+            found = (code > found) == (layer->sign > 0) ? code : found;
+        }
+        qw_write(output, layer->storage, i, found);
+    }
+}
+
+void qw_select(const qw_select_layer *layer, const void *input, void *output)
+{
+    size_t tables = 0;
+    for (int axis = 0; axis < layer->rank; axis++) {
+        tables += (size_t)layer->shape[axis];
+    }
+    for (size_t i = 0; i < layer->count; i++) {
+        size_t number = i, table = tables, place = 0;
+        for (int axis = layer->rank - 1; axis >= 0; axis--) {
+            size_t size = (size_t)layer->shape[axis];
+            table -= size;
+            place += (size_t)layer->places[table + number % size];
+            number /= size;
+        }
+        qw_write(output, layer->storage, i, qw_read(input, layer->storage, place));
+    }
+}
+
+void qw_lookup(const qw_lookup_layer *layer, const void *table, const void *indices, void *output)
+{
+    for (size_t i = 0; i < layer->count * layer->row; i++) {
+        size_t number = (size_t)qw_read(indices, layer->index_storage, i / layer->row);
+        qw_write(output, layer->storage, i, qw_read(table, layer->storage, number * layer->row + i % layer->row));
     }
 }
 

@@ -65,6 +65,10 @@ typedef struct {
 
 void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output);
 
+/* The transpose of such a convolution: each input is spread over the places of the output that it would be read at.
+ * Weights lie in the order input channel, output channel of its group, height, width. */
+void qw_conv_transpose2d(const qw_conv2d_layer *layer, const void *input, void *output);
+
 /* A fully connected layer: each of `batch` vectors becomes one of `out_features`. */
 typedef struct {
     int batch, in_features, out_features;
@@ -117,6 +121,23 @@ typedef struct {
 
 void qw_add(const qw_pair_layer *layer, const void *a, const void *b, void *output);
 void qw_multiply(const qw_pair_layer *layer, const void *a, const void *b, void *output);
+void qw_maximum(const qw_pair_layer *layer, const void *a, const void *b, void *output); /* the smaller, of signs -1 */
+
+/* Sums of products of two tensors: of matrices, of vectors, any einsum of two. Each value that leaves sums `terms`
+ * products; it reads each tensor where `a` or `b` says, and from there on where `a_summed` or `b_summed` do.
+ * What is added to the sums is aligned as a bias is; it may be NULL. */
+typedef struct {
+    size_t count, terms;
+    size_t channels, inner;
+    qw_storage a_storage, b_storage, added_storage;
+    qw_view a, b, added;
+    qw_view a_summed, b_summed;
+    int added_left_shift;
+    qw_rounding added_rounding;
+    qw_output output;
+} qw_product_layer;
+
+void qw_product(const qw_product_layer *layer, const void *a, const void *b, const void *added, void *output);
 
 /* A function of one tensor, value by value, after it was multiplied by a constant integer. */
 typedef struct {
@@ -157,6 +178,36 @@ typedef struct {
 } qw_move_layer;
 
 void qw_move(const qw_move_layer *layer, const void *input, void *output);
+
+/* The largest of some codes, or with a sign of -1 the smallest; views as for a sum. */
+typedef struct {
+    size_t count, terms;
+    qw_storage storage;
+    qw_view kept, summed;
+    int sign;
+} qw_extreme_layer;
+
+void qw_extreme(const qw_extreme_layer *layer, const void *input, void *output);
+
+/* Codes from other places by tables, one for each dimension of the output, one after the other: the value at
+ * (i, j, ...) is read at table_0[i] + table_1[j] + ... */
+typedef struct {
+    size_t count;
+    qw_storage storage;
+    int rank;
+    int32_t shape[QW_MAX_RANK];
+    const int32_t *places;
+} qw_select_layer;
+
+void qw_select(const qw_select_layer *layer, const void *input, void *output);
+
+/* Rows of a table, by their numbers, which must be 0 to rows - 1: an embedding. */
+typedef struct {
+    size_t count, row; /* how many numbers there are, how many codes a row has */
+    qw_storage storage, index_storage;
+} qw_lookup_layer;
+
+void qw_lookup(const qw_lookup_layer *layer, const void *table, const void *indices, void *output);
 
 /* Codes with a border of one code around them. A border that is negative cuts off. */
 typedef struct {
