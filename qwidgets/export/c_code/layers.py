@@ -125,7 +125,6 @@ class Head:
 
 
 def _conv(head: Head) -> list[FunctionCall]:
-    function = "qw_conv_transpose2d" if "transpose" in operations.name_of(head.node) else "qw_conv2d"
     x = head.given["input"]
     weight = head.constant(head.given["weight"])
     inputs, outputs = (_two_dimensional(shape, weight.codes.ndim) for shape in (head.shape_of(x), head.shape))
@@ -147,7 +146,9 @@ def _conv(head: Head) -> list[FunctionCall]:
         **window(kernel, plane(head.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
-    return [FunctionCall(function, "qw_conv2d_layer", fields | layer.fields, (name,))]
+    if "transpose" in operations.name_of(head.node):
+        fields["transposed"] = 1
+    return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
 
 
 def _batch_norm(head: Head) -> list[FunctionCall]:

@@ -1,4 +1,4 @@
-"""Averages over windows in C, and the sizes that pooling by the largest has, too."""
+"""Averages over windows and between values in C, and the sizes that pooling by the largest has, too."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -54,9 +54,21 @@ def pool_fields(
     }
 
 
+def _between(head: Head) -> list[FunctionCall]:
+    x, dims = head.given["input"], int(operations.name_of(head.node)[-2])
+    name, storage = head.lowering.source(x)
+    sizes = pool_fields(head.shape_of(x), head.shape, dims, (1, 1), (1, 1))
+    chosen = ("channels", "in_height", "in_width", "out_height", "out_width")
+    fields: dict[str, Value] = {field: sizes[field] for field in chosen}
+    fields |= {"input_storage": storage, "output": head.output()}
+    return [FunctionCall("qw_bilinear", "qw_resize_layer", fields, (name,))]
+
+
 POOLS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
     "avg_pool1d": _avg_pool,
     "avg_pool2d": _avg_pool,
     "adaptive_avg_pool1d": _adaptive_avg_pool,
     "adaptive_avg_pool2d": _adaptive_avg_pool,
+    "upsample_linear1d": _between,
+    "upsample_bilinear2d": _between,
 }

@@ -22,6 +22,7 @@ Values are carried in float32 or float64, always exactly; see :mod:`qwidgets.int
 from qwidgets.integers.rules import (  # noqa: F401  each registers its rules
     contractions,
     extremes,
+    interpolation,
     pointwise,
     products,
     selection,

@@ -53,13 +53,18 @@ static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
     return left_shift >= 0 ? qw_shift_left(code, left_shift) : (uint32_t)qw_shift_right(code, -left_shift, rounding);
 }
 
-static uint32_t bias_of(const qw_conv2d_layer *layer, int channel)
+static uint32_t bias_of(const void *bias, qw_storage storage, int shift, const int16_t *shifts, qw_rounding rounding,
+                        size_t channel)
 {
-    if (!layer->bias) {
-        return 0;
-    }
-    int shift = layer->bias_left_shifts ? layer->bias_left_shifts[channel] : layer->bias_left_shift;
-    return aligned_bias(qw_read(layer->bias, layer->bias_storage, (size_t)channel), shift, layer->bias_rounding);
+    return bias ? aligned_bias(qw_read(bias, storage, channel), shifts ? shifts[channel] : shift, rounding) : 0;
+}
+
+/* At which input a tap of the kernel lies for a place of the output; negative where at none: padding is zero. */
+static int met(int out, int tap, int stride, int dilation, int before, int inputs, int transposed)
+{
+    int at = transposed ? out + before - tap * dilation : out * stride + tap * dilation - before;
+    int step = transposed ? stride : 1;
+    return at % step != 0 || at / step >= inputs ? -1 : at / step;
 }
 
 void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
@@ -71,63 +76,23 @@ void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
     for (int image = 0; image < layer->batch; image++) {
         for (int channel = 0; channel < layer->out_channels; channel++) {
             const int first = channel / out_channels * in_channels;
-            const uint32_t bias = bias_of(layer, channel);
+            const uint32_t bias = bias_of(layer->bias, layer->bias_storage, layer->bias_left_shift,
+                                          layer->bias_left_shifts, layer->bias_rounding, (size_t)channel);
             for (int out_y = 0; out_y < layer->out_height; out_y++) {
                 for (int out_x = 0; out_x < layer->out_width; out_x++) {
                     uint32_t sum = bias;
-                    size_t tap = (size_t)channel * in_channels * layer->kernel_height * layer->kernel_width;
-                    for (int in_channel = first; in_channel < first + in_channels; in_channel++) {
+                    for (int number = 0; number < in_channels; number++) {
+                        const int in_channel = first + number;
                         size_t plane = ((size_t)image * layer->in_channels + in_channel) * layer->in_height;
-                        for (int kernel_y = 0; kernel_y < layer->kernel_height; kernel_y++) {
-                            int y = out_y * layer->stride_y + kernel_y * layer->dilation_y - layer->pad_top;
-                            for (int kernel_x = 0; kernel_x < layer->kernel_width; kernel_x++, tap++) {
-                                int x = out_x * layer->stride_x + kernel_x * layer->dilation_x - layer->pad_left;
-                                if (y < 0 || y >= layer->in_height || x < 0 || x >= layer->in_width) {
-                                    continue; /* padding is zero */
-                                }
-                                int64_t code = qw_read(input, layer->input_storage, (plane + y) * layer->in_width + x);
-                                sum += (uint32_t)code * (uint32_t)qw_read(layer->weight, layer->weight_storage, tap);
-                            }
-                        }
-                    }
-                    int64_t code = qw_finish(&layer->output, (size_t)channel, qw_signed(sum), 1);
-                    qw_write(output, layer->output.format.storage, place++, code);
-                }
-            }
-        }
-    }
-}
-
-/* At which input a place of the output meets a tap of the kernel; negative where at none. */
-static int met(int out, int tap, int stride, int dilation, int before, int inputs)
-{
-    int at = out + before - tap * dilation;
-    return at < 0 || at % stride != 0 || at / stride >= inputs ? -1 : at / stride;
-}
-
-void qw_conv_transpose2d(const qw_conv2d_layer *layer, const void *input, void *output)
-{
-    const int in_channels = layer->in_channels / layer->groups;
-    const int out_channels = layer->out_channels / layer->groups;
-    size_t place = 0;
-
-    for (int image = 0; image < layer->batch; image++) {
-        for (int channel = 0; channel < layer->out_channels; channel++) {
-            const int first = channel / out_channels * in_channels;
-            const uint32_t bias = bias_of(layer, channel);
-            for (int out_y = 0; out_y < layer->out_height; out_y++) {
-                for (int out_x = 0; out_x < layer->out_width; out_x++) {
-                    uint32_t sum = bias;
-                    for (int in_channel = first; in_channel < first + in_channels; in_channel++) {
-                        size_t plane = ((size_t)image * layer->in_channels + in_channel) * layer->in_height;
-                        size_t tap = ((size_t)in_channel * out_channels + channel % out_channels) *
-                                     layer->kernel_height * layer->kernel_width;
+                        size_t kernel = layer->transposed ? (size_t)in_channel * out_channels + channel % out_channels
+                                                          : (size_t)channel * in_channels + number;
+                        size_t tap = kernel * layer->kernel_height * layer->kernel_width;
                         for (int kernel_y = 0; kernel_y < layer->kernel_height; kernel_y++) {
                             int y = met(out_y, kernel_y, layer->stride_y, layer->dilation_y, layer->pad_top,
-                                        layer->in_height);
+                                        layer->in_height, layer->transposed);
                             for (int kernel_x = 0; kernel_x < layer->kernel_width; kernel_x++, tap++) {
                                 int x = met(out_x, kernel_x, layer->stride_x, layer->dilation_x, layer->pad_left,
-                                            layer->in_width);
+                                            layer->in_width, layer->transposed);
                                 if (y < 0 || x < 0) {
                                     continue;
                                 }
@@ -148,12 +113,8 @@ void qw_linear(const qw_linear_layer *layer, const void *input, void *output)
 {
     for (int vector = 0; vector < layer->batch; vector++) {
         for (int feature = 0; feature < layer->out_features; feature++) {
-            uint32_t sum = 0;
-            if (layer->bias) {
-                int shift = layer->bias_left_shifts ? layer->bias_left_shifts[feature] : layer->bias_left_shift;
-                int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)feature);
-                sum = aligned_bias(code, shift, layer->bias_rounding);
-            }
+            uint32_t sum = bias_of(layer->bias, layer->bias_storage, layer->bias_left_shift, layer->bias_left_shifts,
+                                   layer->bias_rounding, (size_t)feature);
             for (int i = 0; i < layer->in_features; i++) {
                 int64_t code = qw_read(input, layer->input_storage, (size_t)vector * layer->in_features + i);
                 size_t tap = (size_t)feature * layer->in_features + i;
@@ -231,6 +192,42 @@ void qw_avg_pool2d(const qw_pool2d_layer *layer, const void *input, void *output
                     }
                 }
                 int64_t code = qw_finish(&layer->output, (size_t)channel, qw_signed(sum), places);
+                qw_write(output, layer->output.format.storage, place++, code);
+            }
+        }
+    }
+}
+
+/* Where the values of an image that is scaled by a power of two lie between those of the input, in steps of 1 / unit. */
+typedef struct {
+    int before, after, part, unit;
+} between;
+
+static between scaled(int out, int inputs, int outputs)
+{
+    int scale = outputs / inputs, unit = scale == 1 ? 1 : 2 * scale;
+    int at = scale == 1 ? out : 2 * out + 1 - scale;
+    at = larger(at, 0);
+    return (between){at / unit, smaller(at / unit + 1, inputs - 1), at % unit, unit};
+}
+
+void qw_bilinear(const qw_resize_layer *layer, const void *input, void *output)
+{
+    size_t place = 0;
+    for (int channel = 0; channel < layer->channels; channel++) {
+        size_t plane = (size_t)channel * layer->in_height * layer->in_width;
+        for (int out_y = 0; out_y < layer->out_height; out_y++) {
+            const between y = scaled(out_y, layer->in_height, layer->out_height);
+            for (int out_x = 0; out_x < layer->out_width; out_x++) {
+                const between x = scaled(out_x, layer->in_width, layer->out_width);
+                uint32_t sum = 0;
+                for (int corner = 0; corner < 4; corner++) {
+                    int row = corner / 2 ? y.after : y.before, column = corner % 2 ? x.after : x.before;
+                    int weight = (corner / 2 ? y.part : y.unit - y.part) * (corner % 2 ? x.part : x.unit - x.part);
+                    size_t from = plane + (size_t)row * layer->in_width + column;
+                    sum += (uint32_t)qw_read(input, layer->input_storage, from) * (uint32_t)weight;
+                }
+                int64_t code = qw_finish(&layer->output, 0, qw_signed(sum), 1);
                 qw_write(output, layer->output.format.storage, place++, code);
             }
         }

@@ -46,12 +46,15 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
 
 /* A convolution, grouped, dilated and padded with zeros as may be; one dimension is two with a height of 1.
  * A batch norm by itself is one of 1 x 1 with a group for each channel.
- * Weights lie in the order output channel, input channel of its group, height, width. */
+ * Weights lie in the order output channel, input channel of its group, height, width.
+ * Transposed, it spreads each input over the places of the output that would read it, and its weights lie in the order
+ * input channel, output channel of its group, height, width. */
 typedef struct {
     int batch, in_channels, in_height, in_width;
     int out_channels, out_height, out_width;
     int groups, kernel_height, kernel_width;
     int stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
+    int transposed;
     qw_storage input_storage;
     const void *weight;
     qw_storage weight_storage;
@@ -64,10 +67,6 @@ typedef struct {
 } qw_conv2d_layer;
 
 void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output);
-
-/* The transpose of such a convolution: each input is spread over the places of the output that it would be read at.
- * Weights lie in the order input channel, output channel of its group, height, width. */
-void qw_conv_transpose2d(const qw_conv2d_layer *layer, const void *input, void *output);
 
 /* A fully connected layer: each of `batch` vectors becomes one of `out_features`. */
 typedef struct {
@@ -98,6 +97,16 @@ typedef struct {
 
 void qw_max_pool2d(const qw_pool2d_layer *layer, const void *input, void *output);
 void qw_avg_pool2d(const qw_pool2d_layer *layer, const void *input, void *output);
+
+/* Values between those of an image that is scaled up by powers of two: each sums the four around it. */
+typedef struct {
+    int channels; /* times the batch */
+    int in_height, in_width, out_height, out_width;
+    qw_storage input_storage;
+    qw_output output;
+} qw_resize_layer;
+
+void qw_bilinear(const qw_resize_layer *layer, const void *input, void *output);
 
 /* Where the values of a tensor are read: at offset + index_0 * strides[0] + index_1 * strides[1] ... */
 typedef struct {
