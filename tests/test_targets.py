@@ -240,6 +240,18 @@ def test_what_is_fused_into_a_row_is_judged_too(plan: Plan) -> None:
     assert check_formats(plan, target).empty
 
 
+@pytest.mark.parametrize("function", [nn.LeakyReLU(), nn.PReLU(), nn.Hardswish(), nn.Hardsigmoid()])
+def test_functions_that_a_target_computes_only_after_rounding_are_named(function: nn.Module) -> None:
+    torch.manual_seed(0)
+    for target in ("esp32s3", "esp32p4"):
+        for applied, reasons in ((function, 1), (nn.ReLU(), 0)):
+            model = nn.Sequential(nn.Linear(4, 4), applied, nn.Linear(4, 2))
+            plan = calibrate(model, [torch.randn(8, 4)], device="cpu", progress=False).propose(8, target=target)
+            found = plan.check(target)
+            assert list(found.index) == ["0"] * reasons, found
+            assert found["reason"].str.contains("rounds those before it").all()
+
+
 def test_what_a_sum_joins_has_one_window_where_the_target_takes_no_other(calibration: Calibration) -> None:
     plan = calibration.propose(8, target="esp32p4")
     joined = {plan["blocks.0.pointwise"], plan["blocks.2.conv2"], plan["blocks.2.add"]}

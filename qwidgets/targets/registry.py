@@ -143,7 +143,8 @@ _ESP_OPERATIONS = (
 _ESP_SOURCE = (
     "https://docs.espressif.com/projects/esp-dl/en/latest/tutorials/how_to_quantize_model.html (symmetric, power of "
     "two, 8 and 16 bits, rounding); esp-ppq 1.3.12, esp_ppq/quantization/quantizer/EspdlQuantizer.py (granularity, "
-    "rounding, bits of a bias, operations), esp_ppq/api/setting.py (align_elementwise_to, align_concat_to)"
+    "rounding, bits of a bias, operations, activation_fusion_types), esp_ppq/api/setting.py (align_elementwise_to, "
+    "align_concat_to)"
 )
 
 ESP32_S3 = Target(
@@ -165,9 +166,11 @@ ESP32_S3 = Target(
     shifts=None,
     floats=False,
     operations=_ESP_OPERATIONS,
+    fuses=_CLAMPS,
 )
 """One exponent for each tensor; ESP-PPQ rounds the weights itself, and gives the operands of a sum the exponent of the
-result. An int8 layer sums in 20 bits."""
+result. An int8 layer sums in 20 bits. What leaves a layer is rounded before any activation function but a ReLU or a
+clamp."""
 
 ESP32_P4 = dataclasses.replace(
     ESP32_S3,
