@@ -194,6 +194,7 @@ def test_an_einsum_with_a_weight_is_what_the_matrix_product_is() -> None:
     ("function", "why"),
     [
         (lambda x, y, m: torch.addmm(x, x, y, beta=0.3), "addmm has no integer form with these arguments"),
+        (lambda x, y, m: F.leaky_relu(x, INFINITE), "leaky_relu has no integer form with these arguments"),
         (lambda x, y, m: x**3, "pow has no integer form with these arguments"),
         (lambda x, y, m: torch.einsum("ij,jk,kl->il", x, y, x), "einsum has no integer form with these arguments"),
         (lambda x, y, m: torch.where(m, x, float("nan")), "where has no integer form with these arguments"),

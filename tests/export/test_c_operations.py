@@ -99,6 +99,7 @@ class Products(nn.Module):
             torch.addcmul(x, query, y),
             query @ self.weight,
             torch.inner(query, self.weight.T),
+            torch.tensordot(x[0], y[0], ([1], [1])),
             torch.outer(x[0, 0], y[0, 1]),
             x[0] @ y[0, 2],
             query.square(),
@@ -151,8 +152,12 @@ class Tokens(nn.Module):
 def test_numbers_of_tokens_are_an_input(dtype: torch.dtype, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tokens = torch.randint(0, 256 if dtype == torch.uint8 else 300, (4, 6)).to(dtype)
-    to_c(planned(Tokens(), tokens), tmp_path / "c", data=[tokens])
+    plan = planned(Tokens(), tokens)
+    to_c(plan, tmp_path / "c", data=None if dtype == torch.int32 else [tokens])
     assert "3 tensors, 4 examples" in passes(tmp_path / "c")
+    expected = (tmp_path / "c" / "vectors.h").read_text().split("tokens_input_tokens_expected[", 1)[1]
+    numbers = {int(number) for number in re.findall(r"-?\d+(?=,)", expected.split("{", 1)[1].split("}", 1)[0])}
+    assert len(numbers) > 9 and 0 <= min(numbers) <= max(numbers) < 300
     element = {torch.uint8: "uint8_t"}.get(dtype, "int32_t")
     assert f"extern {element} tokens_input_tokens[6];" in (tmp_path / "c" / "network.h").read_text()
 
@@ -210,7 +215,8 @@ class Other(nn.Module):
             "gather": lambda: y.gather(1, x.argmax(1, keepdim=True)),
             "pool": lambda: F.adaptive_max_pool1d(y, 3),
             "sort": lambda: y.sort(1)[0],
-            "long": lambda: x.long() * y,
+            "long": lambda: (x > 0).long().float() * y,
+            "empty": lambda: y[:, :0],
         }[self.what]()
 
 
@@ -228,6 +234,8 @@ BEFORE = "export a network without the operations that are not written"
         (Other("gather"), (4,), "'fc' is moved by gather, which is not written in C"),
         (Other("pool"), (4,), "'fc' is pooled from (4,) to (3,) values, which do not divide them"),
         (Other("sort"), (4,), "'fc' is moved by sort, which is not written in C"),
+        (Other("long"), (4,), "'to' is computed in float: to reads integers of 64 bits"),
+        (Other("empty"), (4,), "'fc' is empty after slice"),
     ],
 )
 def test_what_is_not_written_is_refused_by_name_and_no_format_is_said_to_help(
@@ -240,6 +248,16 @@ def test_what_is_not_written_is_refused_by_name_and_no_format_is_said_to_help(
     assert BEFORE in str(refused.value)
     assert "a format" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_needs_several_examples_is_refused(tmp_path: Path) -> None:
+    class Second(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[1]
+
+    plan = planned(Second(4, 4), torch.randn(3, 4))
+    with pytest.raises(ExportError, match="Second cannot be written in C, which computes one example at a time"):
+        to_c(plan, tmp_path / "c")
 
 
 def test_the_advice_helps(tmp_path: Path) -> None:

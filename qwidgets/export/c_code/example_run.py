@@ -13,6 +13,7 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
+from qwidgets.errors import ExportError
 from qwidgets.network import Network
 
 _CASTS = frozenset(["to", "_to_copy", "type_as"])
@@ -50,8 +51,14 @@ class ExampleRun(Interpreter):
         self.places: dict[Node, Any] = {}
         self._device = device
         args, kwargs = network.inputs.example(device, batch=1)
-        with torch.no_grad():
-            self.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+        try:
+            with torch.no_grad():
+                self.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"{network.name} cannot be written in C, which computes one example at a time: with one, it ends in "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            ) from error
 
     def run_node(self, n: Node) -> Any:
         """Compute a node, and note what there is to learn."""

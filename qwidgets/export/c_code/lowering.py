@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
@@ -63,6 +64,13 @@ def lower(quantized: QuantizedNetwork) -> Parts:
             f"{f'; and {more} more' * (more > 0)}; {_advice(lowering.problems.values())}"
         )
     return lowering.parts
+
+
+def _why_not(node: Node) -> str:
+    """Say why an operation gives no codes although no row that it reads is in float."""
+    if any(getattr(operations.value_of(given), "dtype", None) == torch.int64 for given in node.all_input_nodes):
+        return "reads integers of 64 bits, which are no codes; give it integers of 32 bits or fewer, or floats"
+    return "makes it of what is no tensor of codes"
 
 
 def _advice(reasons: Iterable[str]) -> str:
@@ -176,7 +184,7 @@ class Lowering:
         head, activation = self._chain(node)
         name = operations.name_of(head)
         if not {head, activation or head} <= self.program.sums.keys():
-            raise ExportError(f"is computed in float: {name} makes it of what is no tensor of codes")
+            raise ExportError(f"is computed in float: {name} {_why_not(head)}")
         if activation is None and name in ACTIVATIONS:
             ending = self._ending(head, self.program.operands[head.all_input_nodes[0]].codes, buffer)
             name = "identity"
@@ -254,6 +262,8 @@ class Lowering:
         if move is None:
             self._places[node] = self._places[source]
             return
+        if 0 in self.run.shapes[node]:
+            self.problems.setdefault(row, f"is empty after {operations.name_of(node)}")
         operation = operations.name_of(node)
         if named.arrays:
             self.parts.constants.append(Constants(f"{row}: {operation}", {}, tuple(named.arrays)))
@@ -280,7 +290,10 @@ class Lowering:
             indices = indices.all_input_nodes[0]
         place = self._places.get(indices)
         if not isinstance(place, Buffer) or place.row in self.program.formats:
-            raise ExportError(f"is looked up by {indices.name}, no input of integers, which is not written in C")
+            raise ExportError(
+                f"is looked up at what {operations.name_of(indices)} gives, and not at an input of integers, which is "
+                "not written in C"
+            )
         shape = self.run.shapes[node]
         fields: dict[str, Value] = {
             "count": math.prod(shape[:-1]),

@@ -103,6 +103,16 @@ def _inner(head: Head) -> list[FunctionCall]:
     return _product(head, tensors, (f"{left}k", f"{others}k"), left + others)
 
 
+def _tensordot(head: Head) -> list[FunctionCall]:
+    tensors = [head.given["self"], head.given["other"]]
+    ranks = [len(head.shape_of(tensor)) for tensor in tensors]
+    left, right = list("abcdefghij"[: ranks[0]]), list("klmnopqrst"[: ranks[1]])
+    for own, other in zip(head.given["dims_self"], head.given["dims_other"], strict=True):
+        right[other] = left[own]
+    kept = [label for label in left + right if (label in left) != (label in right)]
+    return _product(head, tensors, ("".join(left), "".join(right)), "".join(kept))
+
+
 def _einsum(head: Head) -> list[FunctionCall]:
     tensors = head.given["tensors"]
     if len(tensors) != 2:
@@ -129,6 +139,7 @@ PRODUCTS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
     "mv": _matmul("self", "vec"),
     "outer": _labelled("self", "vec2", "i", "j", "ij"),
     "pow": _value_by_value("self", "self"),
+    "tensordot": _tensordot,
     "square": _value_by_value("self", "self"),
     "vdot": _matmul("self", "other"),
 }

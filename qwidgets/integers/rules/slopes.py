@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, rule
+from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
 
 
 @rule("leaky_relu")
 def _leaky_relu(call: Call) -> Exact | None:
+    if not is_number(call["negative_slope"]):
+        return None
     factor, lsb = constant(call["negative_slope"])
     codes = _bent(call["self"].codes, (factor, factor), lsb)
     slope = math.ldexp(factor, lsb)
