@@ -53,7 +53,8 @@ class Side:
 
     def applied(self, node: Node, values: Tensor) -> Tensor:
         """Give what an operation on one tensor makes of other values than those that it reads."""
-        found: Tensor = self._steps[node](lambda value: self.device if isinstance(value, torch.device) else values)
+        look = self._looking(0)  # for constants beside the tensor: the slopes of a PReLU
+        found: Tensor = self._steps[node](lambda value: values if value is node.args[0] else look(value))
         return found
 
     def forget(self, node: Node) -> None:

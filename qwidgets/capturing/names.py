@@ -73,6 +73,7 @@ class Names:
     def _owner(self, node: Node) -> str | None:
         """The layer that owns the weight which the node multiplies with."""
         weight = node.args[1] if operations.is_batch_norm(node) else operations.weight_of(node)
+        weight = weight or operations.slopes_of(node)
         if not isinstance(weight, Node) or operations.trail_of(weight)[-1].op != "get_attr":
             return None
         for target in parameters_behind(weight):

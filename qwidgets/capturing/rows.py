@@ -160,6 +160,8 @@ class Rows:
         weight_row, bias_row = self._add_scale_and_shift(group.head) if is_norm else self._add_constants(group)
         if weight_row is not None and group.batch_norm is not None:
             bias_row = self._fold(group, weight_row, bias_row)
+        if group.activation is not None:
+            self._add_slopes(group.activation)
         output_row = self._add_outputs(group)
         if weight_row is not None:
             self.layers.append(
@@ -201,6 +203,15 @@ class Rows:
             elif node is weight or (operations.multiplies(head) and weight is None and kind == "weight"):
                 weight_row = weight_row or row
         return weight_row, bias_row
+
+    def _add_slopes(self, activation: Node) -> None:
+        """Give a row to the slopes of a PReLU that works on a layer's sums."""
+        slopes = operations.slopes_of(activation)
+        if slopes is not None:
+            name = self._names.of_parameter(str(slopes.target), activation)
+            identity = self._constants.identity(slopes)
+            row = self._add_parameter(identity, name, "weight", activation, self._constants.value(slopes))
+            self.parameter_nodes.setdefault(row, slopes)
 
     def _add_scale_and_shift(self, norm: Node) -> tuple[str | None, str | None]:
         """Give rows to what a batch norm multiplies with and adds, where no layer before it can do that."""

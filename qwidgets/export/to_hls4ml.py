@@ -12,6 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
+from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translations
 from qwidgets.export.committed import network_of_fixed_sizes, required
 from qwidgets.export.hls4ml_layers import TRANSLATIONS, Operation, Piece, Types, holding, written
 from qwidgets.fixed_point import FixedPoint

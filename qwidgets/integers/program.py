@@ -22,7 +22,7 @@ from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.accumulation import FLOAT64_HOLDS, Accumulator, Codes
-from qwidgets.integers.rules import RULES, Call, Exact, Operand, constant
+from qwidgets.integers.rules import RULES, Call, Exact, Operand, constant, whole_numbers
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning.adjustments import NONE
@@ -231,7 +231,9 @@ class Program:
         exact, reason = self._exact(node, given)
         if exact is None:
             if reason:
-                self.float_islands.setdefault(self.row_of(node), reason)
+                single = isinstance(operations.value_of(node), Tensor)
+                for given_by in [node] if single else [user for user in node.users if operations.is_float(user)]:
+                    self.float_islands.setdefault(self.row_of(given_by), reason)
             self._set(node, self._in_float(node, given), None)
             return
 
@@ -261,7 +263,8 @@ class Program:
         name = operations.name_of(node)
         tensors = [value for value in pytree.tree_leaves(dict(given)) if _is_float_tensor(value)]
         known = [operand for value in tensors if (operand := self.operand(value)) is not None]
-        if not tensors or not _gives_floats(node):
+        whole = whole_numbers.operand_of if name in whole_numbers.READERS else lambda _: None
+        if not _gives_floats(node) or not (tensors or any(map(whole, pytree.tree_leaves(dict(given))))):
             return None, ""
         if name not in RULES:
             return None, f"{name} has no integer form"
@@ -269,7 +272,7 @@ class Program:
             missing = [self._source(value) for value in tensors if self.operand(value) is None]
             return None, f"{name} reads {' and '.join(dict.fromkeys(missing))} in float"
         accumulator = self.accumulators.setdefault(self.row_of(node), Accumulator(self._bits))
-        arguments = pytree.tree_map(lambda value: self.operand(value) or value, dict(given))
+        arguments = pytree.tree_map(lambda value: self.operand(value) or whole(value) or value, dict(given))
         exact = None
         if all(operand.codes.divisor == 1 for operand in known):
             operation: Any = node.target

@@ -52,6 +52,9 @@ class Target:
     operations
         The operations that it computes as :func:`qwidgets.quantize` does, by their ATen names; None where that is for
         the export to say.
+    fuses
+        The activation functions that it applies to the sums of the operation before them, without rounding in between;
+        None for all that it has.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Target:
     shifts: tuple[int, int] | None
     floats: bool
     operations: frozenset[str] | None
+    fuses: frozenset[str] | None = None
 
     def bits(self, kind: Kind) -> frozenset[int]:
         """Give the word lengths that a kind of tensor can have; a bias that has a format of its own, a weight's."""

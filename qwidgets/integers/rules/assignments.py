@@ -16,7 +16,6 @@ _SOURCES = {
     "scatter": "src",
     "select_scatter": "src",
     "slice_scatter": "src",
-    "where": "other",
 }
 """What the argument with the values that go into ``self`` is called."""
 
