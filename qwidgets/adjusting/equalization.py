@@ -28,7 +28,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import Network, unwrapped
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan
-from qwidgets.planning import channel_groups
+from qwidgets.planning import accumulator_room, channel_groups
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
@@ -80,7 +80,8 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
     assert plan.calibration is not None  # recapturing asks for one
     calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
     after = dataclasses.replace(after, calibration=calibration)
-    return Adjusted(after, {row: _anew(plan.committed[row], row, calibration) for row in changed})
+    formats = {row: _anew(plan.committed[row], row, calibration) for row in changed}
+    return Adjusted(after, accumulator_room.leave_as_before(plan.calibration, plan.committed, formats, calibration))
 
 
 class _Reached:
