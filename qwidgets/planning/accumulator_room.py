@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from qwidgets.bit_histogram import BitHistogram
-from qwidgets.capturing.sums import PRODUCTS, TOTALS, Sum
+from qwidgets.capturing.sums import LAYERS, PRODUCTS, TOTALS, Sum
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
@@ -184,21 +184,23 @@ def _of(
     windows = _windows({row: formats[row] for row in (*of.reads, *constants)})
     if not all(isinstance(windows.get(row), FixedPoint) for row in of.reads):
         return None
-    if of.weight is None:
-        sums = of.operation in PRODUCTS or of.operation in TOTALS
-        return _Products(of, windows, {row: _mean_square(calibration[row]) for row in of.reads}) if sums else None
     if not all(row in calibration.parameters for row in constants):
         return None
+    if of.weight is None:
+        squares = {row: _mean_square(calibration[row]) for row in of.reads}
+        bias = 0.0 if of.bias is None else float(calibration.values(of.bias).abs().max())
+        return _Products(of, windows, squares, bias) if of.operation in PRODUCTS.keys() | TOTALS | LAYERS else None
     return _Layer.of(calibration, of, windows, bias_bits)
 
 
 class _Products:
-    """Products of two tensors, or values of one, added up."""
+    """Products of two tensors, or values of one, added up, and a bias of this magnitude."""
 
-    def __init__(self, of: Sum, formats: dict[str, Window], squares: Mapping[str, float]) -> None:
+    def __init__(self, of: Sum, formats: dict[str, Window], squares: Mapping[str, float], bias: float) -> None:
         self.formats = formats
         self._of = of
         self._squares = squares
+        self._bias = bias
 
     @property
     def bits(self) -> int:
@@ -206,7 +208,9 @@ class _Products:
         assert self._of.terms is not None
         if len(ends) == 1:
             return max((self._of.terms * end - (end > 0)).bit_length() for end in (-ends[0][0], ends[0][1] + 1)) + 1
-        return (self._of.terms * math.prod(max(end) for end in ends)).bit_length() + 1
+        products = self._of.terms * math.prod(max(end) for end in ends)
+        lsb = sum(self.formats[row].lsb for row in self._of.reads)
+        return (products + math.ceil(math.ldexp(self._bias, -lsb)) + (self._bias > 0)).bit_length() + 1
 
     def fits(self, bits: int) -> bool:
         return self.bits <= bits
@@ -219,7 +223,7 @@ class _Products:
         self, movable: Collection[str], may_shorten: Callable[[str, FixedPoint], bool], bits: int
     ) -> Iterator[_Terms]:
         for row, shorter in _shortened(self.formats, self._of.reads, movable, may_shorten):
-            yield _Products(self._of, {**self.formats, row: shorter}, self._squares)
+            yield _Products(self._of, {**self.formats, row: shorter}, self._squares, self._bias)
 
 
 @dataclasses.dataclass(frozen=True)
