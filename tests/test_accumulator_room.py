@@ -175,6 +175,7 @@ class Chain(nn.Module):
             elif kind == "product":
                 x = x * (x @ x.transpose(1, 2)).softmax(-1)[..., :1]
             elif kind == "turned":
+                assert isinstance(layer, nn.Linear)
                 x = nn.functional.linear(x, layer.weight.t(), layer.bias)
             elif kind == "total":
                 x = x - x.mean(-1, keepdim=True)
