@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qwidgets import schemes
+from qwidgets.accumulator_format import ACCUMULATOR
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
@@ -21,7 +22,7 @@ from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS, Room
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.drafting import Drafting
 from qwidgets.planning.plan_previews import Previews
-from qwidgets.planning.plan_state import Commit, Format, NumberFormat, Snapshot
+from qwidgets.planning.plan_state import ChangeKind, Commit, Format, NumberFormat, Snapshot
 from qwidgets.preview import Preview
 from qwidgets.progress import Progress, Stopped, Told
 from qwidgets.user_warning import warn_user
@@ -500,6 +501,13 @@ class Plan(Drafting):
             self._tell("open", self._rows)
 
     # Behind it
+
+    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
+        """Name also the biases at accumulators whose step moves with what was changed: views show their figures."""
+        changed = set(names)
+        sums = self.calibration.sums if self.calibration else ()
+        moved = {each.bias for each in sums if each.bias and changed & {each.weight, *each.reads}}
+        super()._tell(kind, changed | {bias for bias in moved if self[bias] == ACCUMULATOR})
 
     def _calibrated(self) -> "Calibration":
         if self.calibration is None:

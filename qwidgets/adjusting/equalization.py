@@ -29,7 +29,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import Network
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
-from qwidgets.planning import channel_groups
+from qwidgets.planning import accumulator_room, channel_groups
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.channel_groups import ChannelGroup
 from qwidgets.planning.plan_state import Format
@@ -66,7 +66,8 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
         _run(adjusted, seen, counted, progress)
         assert plan.calibration is not None  # recapturing asks for one
         calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
-        formats = {row: _anew(plan.committed[row], row, calibration) for row in changed}
+        chosen = {row: _anew(plan.committed[row], row, calibration) for row in changed}
+        formats = accumulator_room.leave_as_before(plan.calibration, plan.committed, chosen, calibration)
         verdict = judging.verdict(adjusted, {**plan.committed, **formats}, after)
         if not verdict.is_better:
             return Unchanged(f"channels are better as they are: equalized, {verdict}")
