@@ -139,6 +139,8 @@ def meetings(
 ) -> Iterator[Meeting]:
     """Walk through a network; what is done to `Meeting.quantized` before the next step counts from there on.
 
+    The two sides meet at convolutions and linear layers that have their weight and bias for themselves.
+
     Parameters
     ----------
     network
@@ -164,8 +166,17 @@ def meetings(
             if node.op == "output":
                 return
             reference.compute(node)
-            if node in layers and not operations.is_batch_norm(node):
+            if node in layers and _has_channels(node):
                 yield Meeting(layers[node], reference, quantized, network.parameters, len(divided.seen))
             quantized.compute(node)
             for side in (reference, quantized):
                 side.forget(node)
+
+
+def _has_channels(node: Node) -> bool:
+    """Whether what a layer gives has a channel for each row of its weight and value of its bias, after the batch."""
+    value, weight, bias = operations.value_of(node), operations.weight_of(node), operations.bias_of(node)
+    if not (operations.is_convolution(node) or operations.name_of(node) == "linear"):
+        return False
+    whole = weight is not None and weight.op == "get_attr" and (bias is None or bias.op == "get_attr")
+    return whole and isinstance(value, Tensor) and value.ndim > 1

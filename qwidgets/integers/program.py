@@ -226,7 +226,8 @@ class Program:
                 given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
             if isinstance(self._asked[layer.bias_row], AccumulatorFormat):
                 self._place_bias(layer, self.operand(given["input"]))
-            if self.operand(given.get("bias")) is None:
+            has_bias = "bias" in given or operations.is_batch_norm(node)  # addmm calls it otherwise
+            if has_bias and self.operand(given.get("bias")) is None:
                 given["bias"] = Parameter(layer.bias_row)
         exact, reason = self._exact(node, given)
         if exact is None:
