@@ -52,6 +52,8 @@ class Target:
     operations
         The operations that it computes as :func:`qwidgets.quantize` does, by their ATen names; None where that is for
         the export to say.
+    pair_bits
+        The bits in which it adds two products of bytes, and saturates; None where sums of bytes always fit.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Target:
     shifts: tuple[int, int] | None
     floats: bool
     operations: frozenset[str] | None
+    pair_bits: int | None = None
 
     def bits(self, kind: Kind) -> frozenset[int]:
         """Give the word lengths that a kind of tensor can have; a bias that has a format of its own, a weight's."""
