@@ -1,5 +1,6 @@
 """What has no integer form is written in float32 between its formats: the codes of ``quantize``, or one beside them."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -193,6 +196,12 @@ IMAGES: dict[str, Callable[[Tensor], object]] = {
 }
 
 LAYERS: dict[str, Case] = {
+    "addmm": (lambda x, m: torch.addmm(x[:, 1, 0], x[:, 0, 0], m.weight.T), nn.Linear(6, 6)),
+    "addmm with factors": (
+        lambda x, m: torch.addmm(x[:, 1, 0], x[:, 0, 0], m.weight.T, beta=0.5, alpha=2),
+        nn.Linear(6, 6),
+    ),
+    "baddbmm": (lambda x: torch.baddbmm(x[:, 0], x[:, 1], x[:, 2]),),
     "attention": (lambda x, m: m(*[x[:, 0]] * 3, need_weights=False)[0], nn.MultiheadAttention(6, 2, batch_first=True)),
     "attention by hand": (lambda x: F.scaled_dot_product_attention(x, x.flip(1), x, is_causal=True),),
     "attention with a mask": (lambda x: F.scaled_dot_product_attention(x, x, x, x > -1),),
@@ -201,6 +210,7 @@ LAYERS: dict[str, Case] = {
     "gru": (lambda x, m: m(x[:, 0])[0], nn.GRU(6, 3, batch_first=True)),
     "gru of all": (lambda x, m: m(x[:, 0].transpose(0, 1)), nn.GRU(6, 3, 2, bidirectional=True)),
     "gru cell": (lambda x, m: m(x[:, 0, 0]), nn.GRUCell(6, 3)),
+    "inner": (lambda x: torch.inner(x[:, 0], torch.tensor([[1.0, -0.5, 2.0, 0.25, 0.0, 1.0]])),),
     "instance norm": (lambda x, m: m(x), nn.InstanceNorm2d(4, affine=True)),
     "layer norm": (lambda x, m: m(x), nn.LayerNorm([6, 6])),
     "lstm": (lambda x, m: m(x[:, 0])[0], nn.LSTM(6, 3, 2, bidirectional=True, batch_first=True)),
@@ -212,6 +222,7 @@ LAYERS: dict[str, Case] = {
     "rms norm": (lambda x, m: m(x), nn.RMSNorm(6)),
     "rnn": (lambda x, m: m(x[:, 0])[0], nn.RNN(6, 3, 2, nonlinearity="relu", batch_first=True, bidirectional=True)),
     "tanh rnn": (lambda x, m: m(x[:, 0])[0], nn.RNN(6, 3, batch_first=True)),
+    "tensordot": (lambda x, m: torch.tensordot(x[:, 0], m.weight, ([2], [1])), nn.Linear(6, 3)),
     "transformer": (lambda x, m: m(x[:, 0]), nn.TransformerEncoderLayer(6, 2, 8, batch_first=True, activation="gelu")),
 }
 
@@ -277,9 +288,9 @@ def test_positions_masks_and_integers_leave_as_what_they_are(tmp_path: Path, nam
     for optimized in (False, True):
         session = session_of(checked(export.path), optimized)
         y, *left = session.run(None, {"input": torch.randn(3, 4, 6, 6).numpy()})
-        for given, expected in zip(left, pytree.tree_leaves(found(torch.from_numpy(y))), strict=True):
-            assert given.dtype == expected.numpy().dtype
-            assert np.array_equal(given, expected.numpy())
+        for mine, expected in zip(left, pytree.tree_leaves(found(torch.from_numpy(y))), strict=True):
+            assert mine.dtype == expected.numpy().dtype
+            assert np.array_equal(mine, expected.numpy())
 
 
 def test_positions_that_a_runtime_may_choose_otherwise_are_named(tmp_path: Path) -> None:
@@ -288,3 +299,35 @@ def test_positions_that_a_runtime_may_choose_otherwise_are_named(tmp_path: Path)
     differences = exported(Net(lambda y: tuple(y.flatten(1).topk(3))), tmp_path, x)[0].differences
     assert list(differences) == ["conv:topk.indices"]
     assert "of equal values topk gives any" in differences["conv:topk.indices"]
+
+
+CHAINED = [
+    *("abs", "celu", "clamp by tensors", "comparison", "floor", "gelu", "hardswish", "leaky relu", "masks", "maximum"),
+    *("circular, cut off", "flip", "reflect", "roll", "square", "where"),
+]
+"""What takes a picture and gives one, of whatever size."""
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(CHAINED), min_size=2, max_size=5), st.integers(3, 8))
+def test_a_chain_of_operations_differs_behind_what_is_named_only(names: list[str], bits: int) -> None:
+    torch.manual_seed(len(names))
+    functions = [CASES[name][0] for name in names]
+
+    def chain(x: object) -> object:
+        for function in functions:
+            x = function(x)
+        return x
+
+    model, x = Net(chain).eval(), torch.randn(3, 4, 9, 9)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(bits, "minmax")
+    plan.set_rounding("half_even")
+    plan.commit()
+    with tempfile.TemporaryDirectory() as folder:
+        export, quantized = to_onnx(plan, Path(folder) / "network.onnx"), quantize(model, plan)
+        expected = integers_of(quantized, x)
+        found = integers_in(export.path, x, optimized=True)
+    for row, codes in expected.items():  # in the order in which they run
+        if row in export.differences:
+            break
+        assert np.array_equal(codes, found[row]), row

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from qwidgets import calibrate, quantize
+from qwidgets.errors import ExportError
 from qwidgets.export import to_onnx, to_qonnx
 from tests.export.onnx_runs import checked, session_of
 
@@ -59,6 +60,7 @@ MADE: dict[str, Callable[..., object]] = {
     "positions": lambda net, x: net.fc(x) + net.table(torch.arange(4))[:, 0],
     "places of the batch": lambda net, x: net.fc(x) + torch.arange(x.shape[0])[:, None],
     "rows of the batch": lambda net, x: net.fc(x).view(x.shape[0], 2, 2).transpose(1, 2).reshape(-1, 4),
+    "size": lambda net, x: net.fc(x) / x.shape[0],
     "state": lambda net, x: net.lstm(x[None].expand(3, -1, -1))[0],
     "stack": lambda net, x: torch.stack([net.fc(x).mean(0), torch.zeros(4)]).sum(0),
     "table": lambda net, x: net.fc(x) + torch.tensor([[1.0, 2.0, 3.0, 4.0]])[0],
@@ -101,3 +103,35 @@ def test_a_buffer_of_places_does_not_end_an_export_to_qonnx(tmp_path: Path) -> N
     plan.set_rounding("half_even")
     plan.commit()
     assert to_qonnx(plan, tmp_path / "network.onnx").path.exists()
+
+
+REFUSED: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "a fraction of sizes": (
+        lambda x: x / x.shape[0] ** 0.5,
+        "'1' cannot .* reads a fraction that is computed of sizes",
+    ),
+    "a mask that takes": (lambda x: x[x[:, 0] > 0], "'1.index' cannot .*use torch.where"),
+    "a number": (lambda x: (x, 3), "the network gives back 3"),
+    "a random choice": (lambda x: torch.bernoulli(x.sigmoid()), "'1.*' cannot .* no operator for bernoulli"),
+    "a size": (lambda x: (x, x.shape[0]), "the network gives back a size"),
+    "bits": (lambda x: x.view(torch.int32), "'1.view' cannot .* convert them with to"),
+    "no operator": (lambda x: x.median(1).values, "'1.*' cannot .* no operator for median"),
+    "other floats": (lambda x: x.double() * 2, "'1.*' computes in torch.float64"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_onnx_form_is_named_by_the_path_of_its_module(tmp_path: Path, name: str) -> None:
+    function, match = REFUSED[name]
+
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> object:
+            return function(x)
+
+    plan = calibrate(nn.Sequential(nn.Linear(4, 4), Odd()), [X], device="cpu", progress=False).propose(8)
+    plan.set_rounding("half_even")
+    plan.commit()
+    with pytest.raises(ExportError, match=match) as refused:
+        to_onnx(plan, tmp_path / "network.onnx")
+    assert "None" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,8 @@ from qwidgets.integers.program import Program
 FLOAT32_HOLDS = 2**24
 QUOTIENT_HOLDS = 2**22
 ONE_TO_ONE = frozenset(
-    ["abs", "absolute", "cat", "concat", "concatenate", "maximum", "max", "minimum", "min", "neg", "negative", "stack"]
+    [*("abs", "absolute", "cat", "concat", "concatenate", "maximum", "max", "minimum", "min", "neg", "negative")]
+    + ["stack", "where"]
 )
 """What leaves is as exact as what enters."""
 
@@ -41,9 +42,12 @@ LAYERS = frozenset(
 _AVERAGES = frozenset(
     [f"{how}avg_pool{dimensions}d" for how in ("", "adaptive_") for dimensions in (1, 2, 3)] + ["mean"]
 )
+_ADDING = frozenset(["addcmul", "addmm", "addmv", "baddbmm"])
+"""What adds a tensor to products; its integer form rounds that tensor to their step first."""
+
 KNOWN = _AVERAGES | frozenset(
     [*("add", "sub", "rsub", "mul", "div", "square", "leaky_relu", "prelu", "sum"), "matmul", "mm", "bmm", "mv", "dot"]
-    + ["addmm", "baddbmm", "einsum"]
+    + [*("einsum", "inner", "outer", "pow", "tensordot", "to", "vdot", "_to_copy"), *_ADDING]
 )
 """What is exact in float32 where that holds all that it can come to: each step on the way is a multiple of its step."""
 
@@ -103,15 +107,21 @@ def why_inexact(program: Program, node: Node) -> str:
             return f"float32 does not hold the bounds of {name}"
     elif name not in ONE_TO_ONE | KNOWN | LAYERS:
         return f"it is not known whether float32 gives every code of {name}"
+    elif name in _ADDING and _lsb(program, given["self"]) < codes.lsb:
+        return f"what {name} adds has a finer step than its products"
     elif name not in ONE_TO_ONE and not codes.held_by(torch.float32):
         return f"what {name} computes reaches {_bits(codes.largest)}"
     return ""
 
 
+def _lsb(program: Program, value: Any) -> int:
+    operand = program.operand(value)
+    assert operand is not None
+    return operand.codes.lsb
+
+
 def _has_constant_weight(program: Program, given: Mapping[str, Any]) -> bool:
-    if row_of_constant(program, given["weight"]) is not None:
-        return True
-    operand = program.operands.get(given["weight"])
+    operand = program.operand(given["weight"])
     return operand is not None and operand.integers is not None
 
 

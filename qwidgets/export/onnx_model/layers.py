@@ -1,5 +1,7 @@
 """Layers and products as ONNX nodes: convolutions, linear layers, a batch norm by itself, matrix products."""
 
+from string import ascii_lowercase, ascii_uppercase
+
 from qwidgets.export.onnx_model.step import Step, per_dimension, translates
 
 
@@ -67,10 +69,38 @@ def _add_product(step: Step) -> str:
     return step.add("Add", [product, added])
 
 
-@translates("outer")
+@translates("outer", "ger")
 def _outer(step: Step) -> str:
     column = step.then("Unsqueeze", step.tensor("self"), step.integers("axis", [1]))
     return step.add("Mul", [column, step.tensor("vec2")])
+
+
+@translates("vdot")
+def _vdot(step: Step) -> str:
+    return step.add("MatMul", [step.tensor("self"), step.tensor("other")])
+
+
+@translates("inner")
+def _inner(step: Step) -> str:
+    ranks = [len(step.shape(name)) for name in ("self", "other")]
+    if 0 in ranks:
+        return step.add("Mul", [step.tensor("self"), step.tensor("other")])
+    left, right = ascii_lowercase[: ranks[0] - 1], ascii_uppercase[: ranks[1] - 1]
+    equation = f"{left}z,{right}z->{left}{right}"
+    return step.add("Einsum", [step.tensor("self"), step.tensor("other")], equation=equation)
+
+
+@translates("tensordot")
+def _tensordot(step: Step) -> str:
+    left, right = (list(letters[: len(step.shape(name))]) for letters, name in _LETTERS)
+    for mine, its in zip(step.given["dims_self"], step.given["dims_other"], strict=True):
+        right[its] = left[mine]
+    kept = [letter for letter in left if letter not in right] + [letter for letter in right if letter not in left]
+    equation = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
+    return step.add("Einsum", [step.tensor("self"), step.tensor("other")], equation=equation)
+
+
+_LETTERS = ((ascii_lowercase, "self"), (ascii_uppercase, "other"))
 
 
 @translates("einsum")

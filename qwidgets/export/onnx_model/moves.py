@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx import Node
 
 from qwidgets.capturing import operations
 from qwidgets.capturing.rows import shape_of
@@ -24,6 +25,8 @@ LISTS = frozenset(["chunk", "split", "split_with_sizes", "tensor_split", "unbind
 @translates("reshape_as", "atleast_1d", "atleast_2d", "atleast_3d")
 def _reshape(step: Step) -> str:
     sizes: list[Any] = step.traced_sizes(step.node)
+    if step.dtype_of(step.given[_moved(step)]) != step.output_dtype:
+        step.refuse("a view of the bits of numbers as others has no ONNX operator; convert them with to()")
     known = [size if isinstance(size, int) else None for size in step.output_shape]
     if known.count(None) <= 1:  # the one that is free follows from the others
         return step.add(
@@ -49,10 +52,10 @@ def _slice(step: Step) -> str:
     axis, shape = step.given["dim"], step.shape("self")
     start = step.given["start"] or 0
     if step.operation == "narrow":
-        length = step.given["length"]
-        if not isinstance(start, int) or not isinstance(length, int):
-            step.refuse("a slice has ends that differ from batch to batch")
-        return _cut(step, "self", axis, start, start + length, 1)
+        given = (start, step.given["length"])
+        sizes: list[Any] = [operations.value_of(size) if isinstance(size, Node) else size for size in given]
+        edges = [step.values.sizes.one(edge) for edge in (sizes[0], sum(sizes))]
+        return step.add("Slice", [step.tensor("self"), *edges, step.integers("axis", [axis])])
     end, size = step.given["end"], shape[axis]
     if not all(isinstance(edge, int | None) for edge in (start, end)):
         edges = [step.values.sizes.one(np.iinfo(np.int64).max if edge is None else edge) for edge in (start, end)]
@@ -74,7 +77,7 @@ def _part(step: Step) -> str:
     parts = operations.value_of(split)
     assert isinstance(parts, list | tuple)
     axis, index = given.get("dim", 0), index % len(parts)
-    whole = Step(split, given, step.name, step.row, step.values)
+    whole = Step(split, given, step.name, step.place, step.values)
     if name == "unbind":
         at = step.graph.constant(f"{step.name}.index", np.array(index, np.int64))
         return step.add("Gather", [whole.tensor("self"), at], axis=axis)

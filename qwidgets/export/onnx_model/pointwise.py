@@ -124,7 +124,8 @@ def _arithmetic(step: Step) -> str:
 def _divide(step: Step) -> str:
     mode = "floor" if step.operation == "floor_divide" else step.given.get("rounding_mode")
     if step.exact:  # by a number, whose inverse the integers are multiplied by
-        return step.add("Mul", [step.tensor("self"), step.term(1 / step.given["other"], torch.float32, "right")])
+        x = step.term(step.given["self"], torch.float32, "left")
+        return step.add("Mul", [x, step.term(1 / step.given["other"], torch.float32, "right")])
     dtype = step.output_dtype
     a, b = (step.term(step.given[name], dtype, part) for name, part in (("self", "left"), ("other", "right")))
     if mode is None:

@@ -4,7 +4,6 @@ A traced size is an integer or an expression over the free sizes of the inputs. 
 input that has it, and the expression is written with integer operators.
 """
 
-import operator
 from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any
@@ -15,12 +14,15 @@ from torch import Tensor
 from torch.fx import Node
 
 from qwidgets.capturing import operations
-from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.graph import Graph
 
 _OPERATORS = {"Add": "Add", "Mul": "Mul", "FloorDiv": "Div", "CleanDiv": "Div", "Max": "Max", "Min": "Min"}
 _OPERATORS |= {"Mod": "Mod", "PythonMod": "Mod"}
 """What computes sizes, by the names of the functions that sizes are traced as."""
+
+
+class UnknownSizeError(Exception):
+    """A size that only running the network tells."""
 
 
 class Sizes:
@@ -87,10 +89,7 @@ class Sizes:
             return reduce(lambda a, b: self._graph.add("Mul", [a, b], "size"), factors)
         operator_name = _OPERATORS.get(type(expression).__name__)
         if operator_name is None:
-            raise ExportError(
-                f"a size of the network, {expression}, is not known before it runs; ONNX computes sizes from those of "
-                "the inputs only"
-            )
+            raise UnknownSizeError("it reads a size that is none of the inputs'")
         terms = [self._write(term) for term in expression.args]
         return reduce(lambda a, b: self._graph.add(operator_name, [a, b], "size"), terms)
 
@@ -101,4 +100,6 @@ def known_size(size: Any) -> int | None:
     if isinstance(value, torch.SymInt):
         found: int | None = value.node.maybe_as_int()
         return found
-    return operator.index(value)  # type: ignore[arg-type]
+    if not isinstance(value, int):
+        raise UnknownSizeError("it reads a fraction that is computed of sizes")
+    return value

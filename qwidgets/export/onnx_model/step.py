@@ -67,8 +67,8 @@ class Step:
         Its arguments by name.
     name
         What its tensors are named after: the row that it computes, and the operation.
-    row
-        That row; where it ends in none, the module and the operation.
+    place
+        What a person knows it by: the row that it gives, or else its module and what it does.
     values
         The tensors that there are so far.
     """
@@ -76,7 +76,7 @@ class Step:
     node: Node
     given: Mapping[str, Any]
     name: str
-    row: str
+    place: str
     values: Values
 
     @property
@@ -188,6 +188,8 @@ class Step:
 
     def term(self, value: Any, dtype: torch.dtype, part: str) -> str:
         """Name a tensor, or a number in the program, in the type that an operation computes in."""
+        if isinstance(value, Node) and not isinstance(operations.value_of(value), Tensor):
+            return self.cast(self.then("Squeeze", self.values.sizes.one(value)), torch.int64, dtype, part)
         if isinstance(value, Node | Parameter):
             return self.cast(self.values.tensor(value), self.dtype_of(value), dtype, part)
         if isinstance(value, Tensor):
@@ -203,7 +205,7 @@ class Step:
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise the error that says what cannot be written."""
-        raise ExportError(f"{self.row!r} cannot be exported to ONNX: {reason}")
+        raise ExportError(f"{self.place!r} cannot be exported to ONNX: {reason}")
 
 
 def numpy_type(dtype: torch.dtype) -> np.dtype[Any]:

@@ -22,7 +22,7 @@ from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constan
 from qwidgets.export.onnx_model.dialects import HIGHEST_STEP, LOWEST_STEP, Constant, Dialect
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.export.onnx_model.made import MadeTensors
-from qwidgets.export.onnx_model.sizes import Sizes
+from qwidgets.export.onnx_model.sizes import Sizes, UnknownSizeError
 from qwidgets.export.onnx_model.step import Names, Step, numpy_type
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.program import Parameter, arguments
@@ -140,11 +140,14 @@ class Translation:
 
     def _operation(self, node: Node) -> Names:
         name, place = operations.name_of(node), self._place(node)
-        step = Step(node, self._given(node), f"{place}:{name}", place, self)
+        step = Step(node, self._given(node), f"{place}:{name}", self._module_of(node), self)
         if name == "getitem" and not moves.gives_list(node.all_input_nodes[0]):
             return self._taken(node, step)
         self._note_difference(node, place)
-        return operators.translate(step)
+        try:
+            return operators.translate(step)
+        except UnknownSizeError as error:
+            step.refuse(f"{error}, and ONNX computes whole numbers from the sizes of inputs only")
 
     def _taken(self, node: Node, step: Step) -> str:
         """One of the tensors that an operation gives."""
@@ -229,7 +232,11 @@ class Translation:
                 continue
             given = operations.value_of(value) if isinstance(value, Node) else value
             if not isinstance(given, Tensor):
-                raise ExportError(f"the network gives back {given!r}, which is no tensor; ONNX outputs are tensors")
+                what = "a size" if isinstance(value, Node) else repr(given)
+                raise ExportError(
+                    f"the network gives back {what}, which is no tensor, and ONNX outputs are tensors; leave it out of "
+                    "what forward() returns"
+                )
             name = self.tensor(value)
             if name in taken or not self.graph.computes(name):
                 name = self.graph.add("Identity", [name], f"{name}:output")
@@ -274,15 +281,20 @@ class Translation:
         for value in pytree.tree_leaves(operations.value_of(node)):
             if isinstance(value, Tensor) and value.dtype not in (torch.float32, *INTEGERS):
                 raise ExportError(
-                    f"{self._place(node)!r} computes in {value.dtype}; only float32, integers and truth values are "
+                    f"{self._module_of(node)!r} computes in {value.dtype}; only float32, integers and truth values are "
                     "exported to ONNX"
                 )
 
     def _place(self, node: Node) -> str:
         """Name what a person knows a node by: the row that its value ends up in, or else its module and operation."""
-        row = self._row_of(operations.trail_of(node)[-1] if operations.only_moves(node) else node)
-        if row is not None:
-            return row
+        return self._row_of(operations.trail_of(node)[-1] if operations.only_moves(node) else node) or self._module_of(
+            node
+        )
+
+    def _module_of(self, node: Node) -> str:
+        """Name the module and the operation that a node is; its row where it has one."""
+        if node in self.program.rows:
+            return self.program.rows[node]
         stack: Mapping[str, tuple[str, object]] = node.meta.get("nn_module_stack", {})
         path = [path for path, _ in stack.values() if path]
         return ".".join([*path[-1:], operations.name_of(node)])
