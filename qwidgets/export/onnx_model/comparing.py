@@ -66,12 +66,12 @@ def _masked_fill(step: Step) -> str:
 
 
 def chosen(step: Step, condition: object, kept: object, other: object) -> str:
-    """Choose between two tensors or numbers, value by value."""
+    """Choose between two tensors or numbers, value by value; a condition that was just written is given by its name."""
     dtype = step.output_dtype
     # ONNX Runtime chooses between numbers of these types only.
     carried = dtype if dtype in (torch.float32, torch.int32, torch.int64, torch.uint8) else torch.int32
     picked = [
-        step.values.tensor(condition),
+        condition if isinstance(condition, str) else step.values.tensor(condition),
         *(step.term(value, carried, part) for value, part in ((kept, "kept"), (other, "other"))),
     ]
     if carried == dtype:

@@ -11,6 +11,7 @@ from torch.fx import Node
 
 from qwidgets.capturing import operations
 from qwidgets.capturing.rows import shape_of
+from qwidgets.export.onnx_model.comparing import chosen
 from qwidgets.export.onnx_model.step import Step, translates
 from qwidgets.integers.program import arguments
 
@@ -101,6 +102,31 @@ def _expand(step: Step) -> str:
     return step.add("Expand", [step.tensor("self"), step.sizes("shape", step.traced_sizes(step.node))])
 
 
+@translates("flip")
+def _flip(step: Step) -> str:
+    axes = [axis % len(step.output_shape) for axis in step.given["dims"]]
+    backwards = [-1] * len(axes)
+    ends = [
+        step.integers("edge", edges) for edges in (backwards, [np.iinfo(np.int64).min + 1] * len(axes), axes, backwards)
+    ]
+    return step.add("Slice", [step.tensor("self"), *ends])
+
+
+@translates("tril", "triu")
+def _triangle(step: Step) -> str:
+    """Keep what lies on one side of a diagonal; rows and columns are numbered in the graph, since sizes may be free."""
+    rank, diagonal = len(step.output_shape), int(step.given["diagonal"])
+    below = step.operation == "tril"
+    lines = []
+    for axis, first in ((rank - 2, diagonal), (rank - 1, 0)):
+        size = step.then("Squeeze", step.values.sizes.one(step.traced_sizes(step.given["self"])[axis]))
+        start, one = step.scalar(first, torch.int64), step.scalar(1, torch.int64)
+        numbered = step.then("Range", start, step.then("Add", size, start), one)
+        lines.append(step.then("Unsqueeze", numbered, step.integers("axis", [1 if axis == rank - 2 else 0])))
+    kept = step.then("GreaterOrEqual" if below else "LessOrEqual", *lines)
+    return chosen(step, kept, step.given["self"], 0)
+
+
 @translates("repeat", "tile")
 def _repeat(step: Step) -> str:
     """Repeat whole dimensions; those that come in front are new."""
@@ -138,8 +164,8 @@ def gives_list(node: torch.fx.Node) -> bool:
 # Any other way to move values, by a table of where each comes from
 
 
-@translates("channel_shuffle", "diagonal", "flip", "im2col", "pixel_unshuffle", "repeat_interleave", "roll", "rot90")
-@translates("tril", "triu", "unfold")
+@translates("channel_shuffle", "diagonal", "im2col", "pixel_unshuffle", "repeat_interleave", "roll", "rot90")
+@translates("unfold")
 def by_table(step: Step) -> str:
     """Take the values of each sample by their positions in it, and zeros where there are none.
 

@@ -1,5 +1,6 @@
 """Upsampling and interpolation, as ONNX nodes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,17 +15,42 @@ def _nearest(step: Step) -> str:
     """Repeat by whole numbers with an operator; else take, along each dimension, the positions that torch takes."""
     argument = _resized(step)
     before, after = (list(shape[2:]) for shape in (step.shape(argument), step.output_shape))
-    if all(small and large and large % small == 0 for small, large in zip(before, after, strict=True)):
-        scales = [large / small for small, large in zip(before, after, strict=True) if small and large]
+    factors = _whole_factors(before, after, step.given.get("scale_factors"))
+    if factors:
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return step.add("Resize", [step.tensor(argument), "", step.constant("scales", [1.0, 1.0, *scales])], **how)
+        return step.add("Resize", [step.tensor(argument), "", step.constant("scales", [1.0, 1.0, *factors])], **how)
+    if any(step.given.get("scale_factors") or ()) and None in before:
+        step.refuse("images of sizes that differ from batch to batch are repeated by whole numbers, or to a size")
     x = step.tensor(argument)
-    for place, size in enumerate(before):
-        if size is None:
-            step.refuse(_FREE)
-        positions = _positions(step, argument, before, place)
-        x = step.then("Gather", x, step.integers("places", positions), axis=place + 2)
+    for place, known in enumerate(before):
+        if known is None or after[place] is None:
+            positions = _computed_positions(step, argument, place)
+        else:
+            positions = step.integers("places", _positions(step, argument, before, place))
+        x = step.then("Gather", x, positions, axis=place + 2)
     return x
+
+
+def _whole_factors(
+    before: list[int | None], after: list[int | None], scales: Sequence[float] | None
+) -> list[float] | None:
+    """Give by what each dimension is repeated, where these are whole numbers."""
+    if None not in before and None not in after:
+        scales = [(large or 0) / (small or 1) for small, large in zip(before, after, strict=True)]
+    return list(scales) if scales and all(float(scale).is_integer() for scale in scales) else None
+
+
+def _computed_positions(step: Step, argument: str, place: int) -> str:
+    """Compute where torch takes the values from along a dimension whose size only the graph knows, as torch does."""
+    sizes = [step.values.sizes.one(step.traced_sizes(value)[place + 2]) for value in (step.given[argument], step.node)]
+    small, large = (step.cast(size, torch.int64, torch.float32) for size in sizes)
+    numbers = [step.scalar(0, torch.int64), step.then("Squeeze", sizes[1]), step.scalar(1, torch.int64)]
+    numbered = step.cast(step.then("Range", *numbers), torch.int64, torch.float32)
+    if "exact" in step.operation:
+        numbered = step.then("Add", numbered, step.scalar(0.5))
+    nearest = step.then("Floor", step.then("Mul", numbered, step.then("Div", small, large)))
+    last = step.then("Sub", sizes[0], step.scalar(1, torch.int64))
+    return step.then("Min", step.cast(nearest, torch.float32, torch.int64), last)
 
 
 def _positions(step: Step, argument: str, sizes: list[int | None], place: int) -> list[int]:
@@ -41,7 +67,6 @@ def _positions(step: Step, argument: str, sizes: list[int | None], place: int) -
 @translates("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
 def _interpolate(step: Step) -> str:
     argument, given = _resized(step), step.given
-    before, after = step.shape(argument)[2:], step.output_shape[2:]
     scales = given.get("scale_factors")
     corners = bool(given["align_corners"])
     how: dict[str, Any] = {"mode": "cubic" if "cubic" in step.operation else "linear"}
@@ -51,14 +76,7 @@ def _interpolate(step: Step) -> str:
     x = step.tensor(argument)
     if scales and all(scales) and not corners:
         return step.add("Resize", [x, "", step.constant("scales", [1.0, 1.0, *scales])], **how)
-    if any(size is None for size in (*before, *after)):
-        step.refuse(_FREE)
-    # Batch and channels are left as they are by their sizes, which only the graph knows.
-    sizes = step.sizes("sizes", [*step.traced_sizes(given[argument])[:2], *after])
-    return step.add("Resize", [x, "", "", sizes], **how)
-
-
-_FREE = "images of sizes that differ from batch to batch are resized by a scale_factor only"
+    return step.add("Resize", [x, "", "", step.sizes("sizes", step.traced_sizes(step.node))], **how)
 
 
 def _resized(step: Step) -> str:
