@@ -15,12 +15,14 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from qwidgets.calibrating.batch_counts import BatchCounts
 from qwidgets.calibrating.batches import batches_of, length_of
 from qwidgets.calibrating.calibrated import Calibration
-from qwidgets.calibrating.feeding import Feeder, Forward, device_for
+from qwidgets.calibrating.feeding import Feeder, Forward, OtherSizes, device_for
 from qwidgets.calibrating.interruption import finished_first
 from qwidgets.calibrating.ranks import Ranks, in_group
-from qwidgets.errors import CalibrationError, QwidgetsError
+from qwidgets.capturing import sums
+from qwidgets.errors import CalibrationError, CaptureError, DataError, QwidgetsError
 from qwidgets.network import Network, unwrapped
 
 __all__ = ["Calibration", "calibrate", "calibration_steps"]
@@ -40,7 +42,8 @@ def calibrate(
     """Run a model over data, and count the values of each of its tensors.
 
     The model is captured with the first batch and run in eval mode, without gradients; it is left as it was. An
-    interrupt ends the run after the batch at hand, gives what was counted, and warns that this is not all.
+    interrupt ends the run after the batch at hand, gives what was counted, and warns that this is not all; a second one
+    ends it at once, without that batch.
 
     Parameters
     ----------
@@ -73,10 +76,9 @@ def calibrate(
     DataError
         The first batch is nothing that the model can be fed.
     CalibrationError
-        There was no batch, or one failed, which the text names; the error's ``calibration`` has what was counted until
-        then, the failed batch's tensors up to where it failed included. Or another process failed or died, which the
-        text names; or ``into`` is of another network or of other weights, the text names the difference, and it is
-        unchanged.
+        There was no batch, or one failed, which the text names; the error's ``calibration`` has the batches before it,
+        and nothing of the one that failed. Or another process failed or died, which the text names; or ``into`` is of
+        another network or of other weights, the text names the difference, and it is unchanged.
 
     Examples
     --------
@@ -171,24 +173,41 @@ def _steps(
             if batch is _END:
                 break
             if network is None:
-                network = feeder.capture(batch)
+                known = None if into is None else into.inputs
+                network = feeder.capture(batch, frozenset() if known is None else known.free)
         except Exception as error:
             raise _failed(index, error, calibration) from error
         if calibration is None:
             fresh = Calibration.of(model, network, place, total)
             calibration = fresh if into is None else into.take_in(fresh)
-            before = calibration.batches
+            counts = BatchCounts(calibration)
             yield calibration
         with finished_first():
             try:
-                feeder.run(network, batch, calibration.count)
+                try:
+                    feeder.run(network, batch, counts.count)
+                except OtherSizes as other:  # free from here on; what was counted before stays
+                    network = _freed(feeder, network, batch, other)
+                    calibration.widen(network.rows, network.inputs, sums.find(network))
+                    counts = BatchCounts(calibration)
+                    feeder.run(network, batch, counts.count)
             except Exception as error:
                 raise _failed(index, error, calibration) from error
-            calibration.batches = before + index + 1
-            calibration.complete = index + 1 == total
+            counts.hand_over(last=index + 1 == total)
         yield calibration
     if calibration is not None:
         calibration.complete = True
+
+
+def _freed(feeder: Feeder, network: Network, batch: Any, other: OtherSizes) -> Network:
+    """Capture the model once more, for the sizes that this batch and those before it have."""
+    try:
+        freed = feeder.capture(batch, network.inputs.free | other.free)
+    except CaptureError as error:
+        raise DataError(f"{other}, and it takes no other: {error}") from error
+    if other.free - freed.inputs.free:
+        raise DataError(f"{other}, and its code fixes that size: give batches of one size")
+    return freed
 
 
 _END = object()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.folding import compute
 from qwidgets.capturing.fusion import Group, fold, scale_and_shift
 from qwidgets.errors import PlanError
 from qwidgets.integers.program import Observer, Parameter, Program, call
@@ -69,7 +70,7 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
     if plan.calibration is None or plan.calibration.inputs is None:
         raise PlanError("this plan does not know what its network is fed; Plan.load(path, calibration) tells it")
     args, kwargs = plan.calibration.inputs.example(device_of(model))
-    network = capture(model, args, kwargs)
+    network = capture(model, args, kwargs, plan.calibration.inputs.free)
     planned, found = (
         {row.name: (row.kind, row.operation, row.shape) for row in rows} for rows in (plan.rows, network.rows)
     )
@@ -155,7 +156,7 @@ class QuantizedNetwork(nn.Module):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, and call ``observe(row, values)`` for each input and activation row on the way."""
-        leaves = self.network.inputs.flatten(args, kwargs)
+        leaves = self.network.flatten(args, kwargs)
         with torch.no_grad():
             return self.program.run(self, leaves, observe)
 
@@ -175,9 +176,14 @@ class QuantizedNetwork(nn.Module):
                 **dict(self.named_parameters(remove_duplicate=False)),
                 **dict(self.named_buffers(remove_duplicate=False)),
             }
-            self._on_device[target] = (
-                held[target] if target in held else attrgetter(target)(self.network.graph).detach().to(self.device)
-            )
+            if target in held:
+                tensor = held[target]
+            else:
+                tensor = attrgetter(target)(self.network.graph).detach()
+                if target in self.network.made:  # anew, of the weights that are there now
+                    home = tensor.device
+                    tensor = compute(self.network.made[target], lambda name: self.tensor(name).to(home))
+            self._on_device[target] = tensor.to(self.device)
         return self._on_device[target]
 
     def values(self, parameter: Parameter) -> Tensor:

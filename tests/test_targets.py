@@ -82,7 +82,7 @@ def test_esp_ppq_has_every_operation_of_its_targets() -> None:
         "conv2d": "Conv", "conv_transpose1d": "ConvTranspose", "conv_transpose2d": "ConvTranspose", "div": "Div",
         "hardsigmoid": "HardSigmoid", "hardswish": "HardSwish", "hardtanh": "Clip", "leaky_relu": "LeakyRelu",
         "linear": "Gemm", "matmul": "MatMul", "mean": "ReduceMean", "mm": "MatMul", "mul": "Mul", "neg": "Neg",
-        "relu": "Relu", "relu6": "Clip", "sub": "Sub", "sum": "ReduceSum",
+        "prelu": "PRelu", "relu": "Relu", "relu6": "Clip", "sub": "Sub", "sum": "ReduceSum",
     }
     # fmt: on
     assert frozenset(onnx) == TARGETS["esp32s3"].operations == TARGETS["esp32p4"].operations
@@ -97,7 +97,7 @@ def test_hls4ml_reads_the_layers_that_its_target_is_made_of() -> None:
     layers |= dict.fromkeys(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"], "ReLU")
     layers |= dict.fromkeys(["avg_pool1d", "adaptive_avg_pool1d"], "AvgPool1d")
     layers |= dict.fromkeys(["avg_pool2d", "adaptive_avg_pool2d", "mean"], "AvgPool2d")
-    layers |= {name: name for name in ("add", "mul", "sub")}
+    layers |= {name: name for name in ("add", "mul", "sub")} | {"leaky_relu": "LeakyReLU", "prelu": "PReLU"}
     assert frozenset(layers) == TARGETS["hls4ml"].operations
     assert set(layers.values()) <= set(get_supported_pytorch_layers())
 
@@ -238,6 +238,18 @@ def test_what_is_fused_into_a_row_is_judged_too(plan: Plan) -> None:
     assert "has a hardtanh in it" in line["reason"]
     assert list(plan.check(target).index) == ["blocks.0.depthwise"]
     assert check_formats(plan, target).empty
+
+
+@pytest.mark.parametrize("function", [nn.LeakyReLU(), nn.PReLU(), nn.Hardswish(), nn.Hardsigmoid()])
+def test_functions_that_a_target_computes_only_after_rounding_are_named(function: nn.Module) -> None:
+    torch.manual_seed(0)
+    for target in ("esp32s3", "esp32p4"):
+        for applied, reasons in ((function, 1), (nn.ReLU(), 0)):
+            model = nn.Sequential(nn.Linear(4, 4), applied, nn.Linear(4, 2))
+            plan = calibrate(model, [torch.randn(8, 4)], device="cpu", progress=False).propose(8, target=target)
+            found = plan.check(target)
+            assert list(found.index) == ["0"] * reasons, found
+            assert found["reason"].str.contains("rounds those before it").all()
 
 
 def test_what_a_sum_joins_has_one_window_where_the_target_takes_no_other(calibration: Calibration) -> None:

@@ -14,6 +14,7 @@ from torch.fx import GraphModule, Node
 
 from qwidgets.capturing import fusion, operations
 from qwidgets.capturing.constants import Constants
+from qwidgets.capturing.folding import MADE_OF, MOVED, parameters_behind
 from qwidgets.capturing.fusion import Group
 from qwidgets.capturing.names import Names
 
@@ -71,7 +72,10 @@ def digest_of(rows: Iterable[Row]) -> str:
 
 
 def difference(rows: Iterable[Row], others: Iterable[Row]) -> str:
-    """Say in what the rows of two networks first differ; an empty text if in nothing that matters to their figures."""
+    """Say in what the rows of two networks first differ; an empty text if in nothing that matters to their figures.
+
+    A size that may differ from batch to batch agrees with every size.
+    """
     theirs = {row.name: row for row in others}
     for row in rows:
         other = theirs.pop(row.name, None)
@@ -79,9 +83,25 @@ def difference(rows: Iterable[Row], others: Iterable[Row]) -> str:
             return f"only the first has {row.name}"
         for what in ("kind", "operation", "shape"):
             mine, its = getattr(row, what), getattr(other, what)
-            if mine != its:
+            if mine != its and not (what == "shape" and _agree(mine, its)):
                 return f"the {what} of {row.name} is {mine} in the first, {its} in the second"
     return f"only the second has {next(iter(theirs))}" if theirs else ""
+
+
+def widened(rows: Iterable[Row], others: Iterable[Row]) -> tuple[Row, ...]:
+    """Give rows in which a size is free where it is so in either of two networks, or differs."""
+    theirs = {row.name: row.shape for row in others}
+    return tuple(
+        replace(
+            row,
+            shape=tuple(mine if mine == its else None for mine, its in zip(row.shape, theirs[row.name], strict=True)),
+        )
+        for row in rows
+    )
+
+
+def _agree(mine: tuple[int | None, ...], its: tuple[int | None, ...]) -> bool:
+    return len(mine) == len(its) and all(a == b or None in (a, b) for a, b in zip(mine, its, strict=True))
 
 
 def shape_of(value: object) -> tuple[int | None, ...]:
@@ -140,6 +160,8 @@ class Rows:
         weight_row, bias_row = self._add_scale_and_shift(group.head) if is_norm else self._add_constants(group)
         if weight_row is not None and group.batch_norm is not None:
             bias_row = self._fold(group, weight_row, bias_row)
+        if group.activation is not None:
+            self._add_slopes(group.activation)
         output_row = self._add_outputs(group)
         if weight_row is not None:
             self.layers.append(
@@ -170,8 +192,8 @@ class Rows:
             user = next((step for step in way if operations.is_lookup(step)), head)
             kind: Kind = "bias" if node is bias else "weight"
             name = f"{self._names.of_operation(user)}.{kind}"
-            if source.op == "get_attr":
-                name = self._names.of_parameter(str(source.target), user)
+            if source.op == "get_attr" and (MADE_OF not in source.meta or MOVED in source.meta):
+                name = self._names.of_parameter(parameters_behind(source)[0], user)
                 kind = "bias" if name.rpartition(".")[2].startswith("bias") else kind
             identity = self._constants.identity(source)
             row = self._add_parameter(identity, name, kind, user, self._constants.value(source))
@@ -181,6 +203,15 @@ class Rows:
             elif node is weight or (operations.multiplies(head) and weight is None and kind == "weight"):
                 weight_row = weight_row or row
         return weight_row, bias_row
+
+    def _add_slopes(self, activation: Node) -> None:
+        """Give a row to the slopes of a PReLU that works on a layer's sums."""
+        slopes = operations.slopes_of(activation)
+        if slopes is not None:
+            name = self._names.of_parameter(str(slopes.target), activation)
+            identity = self._constants.identity(slopes)
+            row = self._add_parameter(identity, name, "weight", activation, self._constants.value(slopes))
+            self.parameter_nodes.setdefault(row, slopes)
 
     def _add_scale_and_shift(self, norm: Node) -> tuple[str | None, str | None]:
         """Give rows to what a batch norm multiplies with and adds, where no layer before it can do that."""

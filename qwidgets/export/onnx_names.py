@@ -18,6 +18,7 @@ from torch.fx import Node
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.committed import required
+from qwidgets.integers.program import constant_rows
 from qwidgets.network import Network, unwrapped
 
 OPSET = 18
@@ -39,6 +40,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "clamp_min": ("Clip",),
     "clamp_max": ("Clip",),
     "leaky_relu": ("LeakyRelu",),
+    "prelu": ("PRelu",),
     "hardswish": ("HardSwish",),
     "hardsigmoid": ("HardSigmoid",),
     "sigmoid": ("Sigmoid",),
@@ -110,6 +112,10 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
         for parameter, place in ((layer.weight_row, 1), (layer.bias_row, 2)):
             if parameter is not None and len(names) > place:
                 found.tensors.setdefault(parameter, names[place])
+    for node, row in constant_rows(network).items():  # the slopes of a PReLU are of no layer
+        for user in node.users:
+            if user in made and operations.slopes_of(user) is node:
+                found.tensors.setdefault(row, made[user].input[1])
     heads = {norm or head: head for head, norm in norms.items()}
     for row, node in network.nodes.items():
         if node.op == "placeholder":

@@ -17,7 +17,7 @@ from qwidgets.network import Layer, Network
 from qwidgets.per_channel import CHANNELS_FIRST
 
 CLAMPS = {"relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"}
-POINTWISE = CLAMPS | {"relu", "leaky_relu", "dropout", "neg", "clone", "contiguous", "detach", "alias"}
+POINTWISE = CLAMPS | {"relu", "leaky_relu", "prelu", "dropout", "neg", "clone", "contiguous", "detach", "alias"}
 POOLS = {"max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool"}
 RESHAPES = {"flatten", "view", "reshape", "squeeze"}
 

@@ -98,7 +98,10 @@ HLS4ML = Target(
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
     floats=False,
-    operations=_CLAMPS | _POOLS | {"add", "batch_norm", "conv1d", "conv2d", "linear", "mean", "mul", "sub"},
+    operations=_CLAMPS
+    | _POOLS
+    | {"add", "batch_norm", "conv1d", "conv2d", "leaky_relu", "linear", "mean"}
+    | {"mul", "prelu", "sub"},
 )
 """One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width.
 
@@ -150,12 +153,13 @@ _ESP_OPERATIONS = (
     | _MATRIX_PRODUCTS
     | _POOLS
     | {"add", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "div", "hardsigmoid", "hardswish"}
-    | {"leaky_relu", "linear", "mean", "mul", "neg", "sub", "sum"}
+    | {"leaky_relu", "linear", "mean", "mul", "neg", "prelu", "sub", "sum"}
 )
 _ESP_SOURCE = (
     "https://docs.espressif.com/projects/esp-dl/en/latest/tutorials/how_to_quantize_model.html (symmetric, power of "
     "two, 8 and 16 bits, rounding); esp-ppq 1.3.12, esp_ppq/quantization/quantizer/EspdlQuantizer.py (granularity, "
-    "rounding, bits of a bias, operations), esp_ppq/api/setting.py (align_elementwise_to, align_concat_to)"
+    "rounding, bits of a bias, operations, activation_fusion_types), esp_ppq/api/setting.py (align_elementwise_to, "
+    "align_concat_to)"
 )
 
 ESP32_S3 = Target(
@@ -177,9 +181,11 @@ ESP32_S3 = Target(
     shifts=None,
     floats=False,
     operations=_ESP_OPERATIONS,
+    fuses=_CLAMPS,
 )
 """One exponent for each tensor; ESP-PPQ rounds the weights itself, and gives the operands of a sum the exponent of the
-result. An int8 layer sums in 20 bits."""
+result. An int8 layer sums in 20 bits. What leaves a layer is rounded before any activation function but a ReLU or a
+clamp."""
 
 ESP32_P4 = dataclasses.replace(
     ESP32_S3,

@@ -54,6 +54,9 @@ class Target:
         the export to say.
     pair_bits
         The bits in which it adds two products of bytes, and saturates; None where sums of bytes always fit.
+    fuses
+        The activation functions that it applies to the sums of the operation before them, without rounding in between;
+        None for all that it has.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Target:
     floats: bool
     operations: frozenset[str] | None
     pair_bits: int | None = None
+    fuses: frozenset[str] | None = None
 
     def bits(self, kind: Kind) -> frozenset[int]:
         """Give the word lengths that a kind of tensor can have; a bias that has a format of its own, a weight's."""

@@ -34,6 +34,12 @@ def of_fused_operations(target: Target, network: Network, program: Program) -> I
                 f"has a {name} in it, which {target.title} does not compute in these integers",
                 "export the part of the network without it, or replace the operation",
             )
+        elif name != own.get(row) and target.fuses is not None and name not in target.fuses:
+            yield Misfit(
+                row,
+                f"applies its {name} to sums, and {target.title} rounds those before it, to a window of its own",
+                "replace it by a ReLU or a clamp",
+            )
 
 
 def of_shifts(target: Target, network: Network, program: Program) -> Iterator[Misfit]:

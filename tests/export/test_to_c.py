@@ -282,9 +282,9 @@ class Softmax(nn.Module):
         return F.softmax(self.fc(x), 1)
 
 
-class Upsampled(nn.Sequential):
+class Unfolded(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Conv2d(1, 2, 3), nn.Upsample(scale_factor=2), nn.Conv2d(2, 1, 1))
+        super().__init__(nn.Conv2d(1, 2, 3), nn.Unfold(2))
 
 
 class Volumes(nn.Sequential):
@@ -294,7 +294,7 @@ class Volumes(nn.Sequential):
 
 class Transposed(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.ConvTranspose2d(1, 2, 2))
+        super().__init__(nn.ConvTranspose3d(1, 2, 2))
 
 
 class Best(nn.Module):
@@ -311,9 +311,9 @@ class Best(nn.Module):
     ("model", "shape", "named"),
     [
         (Softmax(), (4,), "'softmax' is computed in float: softmax has no integer form"),
-        (Upsampled(), (1, 5, 5), "'0' is moved by upsample_nearest2d"),
+        (Unfolded(), (1, 5, 5), "'0' is moved by im2col"),
         (Volumes(), (1, 3, 3, 3), "'0' is computed by conv3d, which is not written in C"),
-        (Transposed(), (1, 4, 4), "'0' is computed by conv_transpose2d"),
+        (Transposed(), (1, 3, 3, 3), "'0' is computed by conv_transpose3d"),
         (Best(), (4,), "'output 0' is no tensor of codes"),
     ],
 )

@@ -13,17 +13,23 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
+from qwidgets.errors import ExportError
 from qwidgets.network import Network
 
 _CASTS = frozenset(["to", "_to_copy", "type_as"])
 # fmt: off
 _PLAIN_MOVES = _CASTS | frozenset([
     "alias", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "channel_shuffle", "chunk", "clone",
-    "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "flip", "lift_fresh_copy", "mT", "movedim",
-    "narrow", "numpy_T", "permute", "pixel_shuffle", "pixel_unshuffle", "ravel", "repeat", "reshape", "select", "slice",
-    "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t", "tensor_split", "tile", "transpose", "unbind",
-    "unflatten", "unfold", "unsafe_chunk", "unsafe_split", "unsqueeze", "view", "view_as", "_unsafe_view",
+    "contiguous", "detach", "diagonal", "embedding", "expand", "expand_as", "flatten", "flip", "gather", "index",
+    "index_select", "lift_fresh_copy", "mT", "movedim", "narrow", "numpy_T", "permute", "pixel_shuffle",
+    "pixel_unshuffle", "positive", "ravel", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat",
+    "repeat_interleave", "replication_pad1d", "replication_pad2d", "replication_pad3d", "reshape", "roll", "rot90",
+    "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t", "take", "take_along_dim",
+    "tensor_split", "tile", "transpose", "unbind", "unflatten", "unfold", "unsafe_chunk", "unsafe_split", "unsqueeze",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "view", "view_as", "_unsafe_view",
+    "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
 ])
+"""The operations whose values come from places that do not depend on the values, if nothing but one tensor varies."""
 # fmt: on
 
 
@@ -45,8 +51,14 @@ class ExampleRun(Interpreter):
         self.places: dict[Node, Any] = {}
         self._device = device
         args, kwargs = network.inputs.example(device, batch=1)
-        with torch.no_grad():
-            self.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+        try:
+            with torch.no_grad():
+                self.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"{network.name} cannot be written in C, which computes one example at a time: with one, it ends in "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            ) from error
 
     def run_node(self, n: Node) -> Any:
         """Compute a node, and note what there is to learn."""
@@ -70,7 +82,10 @@ class ExampleRun(Interpreter):
             if source in self.places:
                 self.places[node] = self.places[source][node.args[1]]
             return
-        if name not in _PLAIN_MOVES or source not in self.shapes:
+        mirrors = name == "pad" and not pads_with_a_constant(node)
+        if (name not in _PLAIN_MOVES and not mirrors) or source not in self.shapes:
+            return
+        if any(_varies(given) for given in node.all_input_nodes if given is not source):
             return
         numbers = torch.arange(torch.Size(self.shapes[source]).numel(), dtype=torch.float64, device=self._device)
         numbers = numbers.reshape(self.shapes[source])
@@ -83,3 +98,16 @@ class ExampleRun(Interpreter):
         )
         target: Any = node.target
         self.places[node] = target(*args, **kwargs)
+
+
+def pads_with_a_constant(node: Node) -> bool:
+    """Whether a ``pad`` fills the border with one number, and not with values of the tensor."""
+    mode = node.args[2] if len(node.args) > 2 else node.kwargs.get("mode", "constant")
+    return mode == "constant"
+
+
+def _varies(node: Node) -> bool:
+    """Whether a tensor depends on what the network is given; sizes that do are those of the example."""
+    if not isinstance(operations.value_of(node), Tensor):
+        return False
+    return node.op == "placeholder" or any(map(_varies, node.all_input_nodes))

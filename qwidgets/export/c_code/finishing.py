@@ -5,6 +5,7 @@ then rounded is what the rounded sum limited to the rounded bound is. So a bound
 has it, and a layer whose channels have steps of their own needs no common one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from qwidgets.errors import ExportError
 from qwidgets.export.c_code.parts import Array, Raw, Value, ends, storage
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import constant, is_number
+from qwidgets.integers.rules.rule import Operand, constant, is_number
 
 _FARTHEST = 1 << 62
 """Beyond every code before it is limited to its word."""
@@ -25,8 +26,8 @@ _INT64_HOLDS = 61
 _GATE_FRACTION = 50
 """Fraction bits up to which 3 and 6 can be added to a sum in float64, as the simulation does."""
 
-BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"])
-ACTIVATIONS = BOUNDS | {"leaky_relu", "hardswish", "hardsigmoid"}
+BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"])
+ACTIVATIONS = BOUNDS | {"leaky_relu", "prelu", "hardswish", "hardsigmoid", "abs"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Ending:
         The ATen name of the function that is applied to the sums, "" for none, and its arguments.
     arguments
         By name.
+    slopes
+        The slopes of a PReLU, None for other functions.
     shifts
         By how many bits the step of each channel's sums is above that of ``sums``; None where it is not.
     """
@@ -54,6 +57,7 @@ class Ending:
     fmt: FixedPoint
     activation: str = ""
     arguments: Mapping[str, Any] | None = None
+    slopes: Operand | None = None
     shifts: Tensor | None = None
 
     @property
@@ -72,6 +76,7 @@ class Ending:
             "relu": (0, None),
             "relu6": (0, 6),
             "hardtanh": (given.get("min_val"), given.get("max_val")),
+            "threshold": (given.get("threshold"), None),
         }.get(self.activation, (given.get("min"), given.get("max")))
         low, high = (self._codes_of(bound) for bound in (least, most))
         lowest, highest = ends(self.fmt) if self.fmt.overflow == "saturate" else (-_FARTHEST, _FARTHEST)
@@ -87,6 +92,9 @@ class Ending:
         bits = self.given.largest.bit_length() + left
         if self.fmt.overflow == "wrap" and bits > (_INT64_HOLDS if self.given.divisor == 1 else 52):
             raise ExportError(f"wraps around sums of {bits} bits, which are too many; let it saturate")
+        given = self.arguments or {}
+        if self.activation == "threshold" and given["threshold"] != given["value"]:
+            raise ExportError("gives another number than its threshold for what is not above it, not written in C")
         finest = -self.sums.lsb
         if self.activation in ("hardswish", "hardsigmoid") and finest > _GATE_FRACTION:
             raise ExportError(f"{self.activation} of sums with {finest} fraction bits is not exact")
@@ -98,7 +106,7 @@ class Ending:
         fields: dict[str, Value] = {
             "right_shift" if len(shifts) == 1 else "right_shifts": shifts[0] if right_shift is None else right_shift
         }
-        fields |= self._activation()
+        fields |= self._activation(names)
         bounds = self.bounds
         if bounds is None and self.fmt.overflow == "wrap":
             fields |= {"least": Raw("INT64_MIN"), "most": Raw("INT64_MAX")}
@@ -121,18 +129,25 @@ class Ending:
             }
         }
 
-    def _activation(self) -> dict[str, Value]:
+    def _activation(self, names: "Named") -> dict[str, Value]:
+        if self.slopes is not None:
+            assert self.slopes.integers is not None
+            codes = self.slopes.integers.cpu().flatten().tolist()
+            fields: dict[str, Value] = {"activation": Raw("QW_LEAKY_RELU"), "slope_fraction": -self.slopes.codes.lsb}
+            if len(codes) == 1:
+                return fields | {"slope": codes[0]}
+            return fields | {"slopes": names.array("slope", "int64_t", codes, "slope of each channel")}
         if self.activation == "leaky_relu":
             assert self.arguments is not None
             factor, lsb = constant(self.arguments["negative_slope"])
             return {"activation": Raw("QW_LEAKY_RELU"), "slope": factor, "slope_fraction": -lsb}
-        if self.activation in ("hardswish", "hardsigmoid"):
+        if self.activation in ("hardswish", "hardsigmoid", "abs"):
             return {"activation": Raw(f"QW_{self.activation.upper()}")}
         return {}
 
     def _codes_of(self, bound: object) -> list[int] | None:
         """Round a bound to the step of the sums, as the simulation does, and then to that of the output."""
-        if bound is None:
+        if bound is None or (isinstance(bound, float) and math.isinf(bound)):
             return None
         if isinstance(bound, Tensor):
             steps = FixedPoint(MAX_WORD_LENGTH, -self.sums.lsb).to_integer(bound.detach().cpu().double().flatten())

@@ -56,8 +56,9 @@ class Head:
         return self.lowering.run.shapes[value]
 
     def lsb_of(self, value: Node) -> int:
-        """Where the step of an operand is."""
-        return self.lowering.program.operands[value].codes.lsb
+        """Where the step of an operand is; that of integers is one."""
+        operand = self.lowering.program.operands.get(value)
+        return 0 if operand is None else operand.codes.lsb
 
     def constant(self, value: Node | Parameter) -> Constant:
         """Give a weight or a bias."""
@@ -89,7 +90,7 @@ class Head:
         return (ending or self.ending).fields(self.named)
 
     def bounds_at(self) -> int | None:
-        """The dimension of the output whose channels have bounds of their own, or None."""
+        """The dimension of the output whose channels have bounds or slopes of their own, or None."""
         tensors = [bound for bound in (self.ending.arguments or {}).values() if isinstance(bound, Tensor)]
         at = {
             len(self.shape) - bound.ndim + axis
@@ -97,14 +98,17 @@ class Head:
             for axis, size in enumerate(bound.shape)
             if size > 1
         }
+        slopes = self.ending.slopes
+        if slopes is not None and slopes.integers is not None and slopes.integers.numel() > 1:
+            at.add(1)
         if len(at) > 1:
             raise ExportError("has bounds that differ along several dimensions")
         return next(iter(at), None)
 
     def check_bounds(self, channels_at: int) -> None:
-        """Refuse bounds along another dimension than that of the channels."""
+        """Refuse bounds or slopes along another dimension than that of the channels."""
         if self.bounds_at() not in (None, channels_at % len(self.shape)):
-            raise ExportError("has bounds that differ along another dimension than the channels")
+            raise ExportError("has bounds or slopes that differ along another dimension than the channels")
 
     def channels(self) -> dict[str, Value]:
         """Tell a function of single values which of them are a channel."""
@@ -139,9 +143,11 @@ def _conv(head: Head) -> list[FunctionCall]:
         "out_height": outputs[2],
         "out_width": outputs[3],
         "groups": head.given["groups"],
-        **_window(kernel, plane(head.given["stride"], dims), dilation, padding),
+        **window(kernel, plane(head.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
+    if "transpose" in operations.name_of(head.node):
+        fields["transposed"] = 1
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
 
 
@@ -158,7 +164,7 @@ def _batch_norm(head: Head) -> list[FunctionCall]:
         "out_height": 1,
         "out_width": math.prod(spatial),
         "groups": channels,
-        **_window((1, 1), (1, 1), (1, 1), (0, 0)),
+        **window((1, 1), (1, 1), (1, 1), (0, 0)),
         "input_storage": storage,
     }
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | head.weighted(1).fields, (name,))]
@@ -177,59 +183,24 @@ def _linear(head: Head) -> list[FunctionCall]:
     return [FunctionCall("qw_linear", "qw_linear_layer", fields | head.weighted(-1).fields, (name,))]
 
 
-def _avg_pool(head: Head) -> list[FunctionCall]:
-    given, dims = head.given, int(operations.name_of(head.node)[-2])
-    kernel = plane(given["kernel_size"], dims)
-    stride = plane(given["stride"] or given["kernel_size"], dims)
-    fields = pool_fields(head.shape_of(given["self"]), head.shape, dims, kernel, stride)
-    padding = plane(given["padding"], dims, 0)
-    fields |= {"pad_top": padding[0], "pad_left": padding[1]}
-    fields |= {"count_padding": int(given["count_include_pad"]), "divisor": given.get("divisor_override") or 0}
-    return _pooled(head, fields)
-
-
-def _adaptive_avg_pool(head: Head) -> list[FunctionCall]:
-    x, dims = head.given["self"], int(operations.name_of(head.node)[-2])
-    spans = (a // b for a, b in zip(head.shape_of(x)[-dims:], head.shape[-dims:], strict=True))
-    kernel = plane(list(spans), dims)
-    return _pooled(head, pool_fields(head.shape_of(x), head.shape, dims, kernel, kernel))
-
-
-def _pooled(head: Head, fields: dict[str, Value]) -> list[FunctionCall]:
-    name, storage = head.lowering.source(head.given["self"])
-    fields |= {"input_storage": storage, "output": head.output()}
-    return [FunctionCall("qw_avg_pool2d", "qw_pool2d_layer", fields, (name,))]
-
-
-def pool_fields(
-    inputs: Sequence[int],
-    outputs: Sequence[int],
-    dims: int,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-) -> dict[str, Value]:
-    """Give the sizes of a pooling layer of one or two dimensions."""
-    if dims > 2:
-        raise ExportError("pools over three dimensions, which is not written in C")
-    (in_height, in_width), (out_height, out_width) = (plane(shape[-dims:], dims) for shape in (inputs, outputs))
-    return {
-        "channels": math.prod(inputs[:-dims]),
-        "in_height": in_height,
-        "in_width": in_width,
-        "out_height": out_height,
-        "out_width": out_width,
-        **_window(kernel, stride, (1, 1), (0, 0)),
-    }
-
-
 def _add(head: Head) -> list[FunctionCall]:
     signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[operations.name_of(head.node)]
-    lefts = {}
+    return _pair(head, "qw_add", {**_left_shifts(head), "a_sign": signs[0], "b_sign": signs[1]})
+
+
+def _left_shifts(head: Head) -> dict[str, Value]:
+    """By how many bits each of two operands is shifted to the step of the result."""
+    lefts: dict[str, Value] = {}
     for letter, name in (("a", "self"), ("b", "other")):
         value = head.given[name]
         lsb = constant(value)[1] if is_number(value) else head.lsb_of(value)
         lefts[f"{letter}_left_shift"] = lsb - head.ending.sums.lsb
-    return _pair(head, "qw_add", {**lefts, "a_sign": signs[0], "b_sign": signs[1]})
+    return lefts
+
+
+def _extreme(head: Head) -> list[FunctionCall]:
+    sign = 1 if operations.name_of(head.node) == "maximum" else -1
+    return _pair(head, "qw_maximum", {**_left_shifts(head), "a_sign": sign})
 
 
 def _mul(head: Head) -> list[FunctionCall]:
@@ -252,7 +223,7 @@ def _pair(head: Head, function: str, more: Mapping[str, Value]) -> list[Function
         else:
             name, storage = head.lowering.source(value)
             read = views.broadcast(head.shape_of(value), head.shape)
-        fields |= {f"{letter}_storage": storage, letter: _described(read)}
+        fields |= {f"{letter}_storage": storage, letter: described(read)}
         reads.append(name)
     return [FunctionCall(function, "qw_pair_layer", fields | {**more, "output": head.output()}, tuple(reads))]
 
@@ -289,26 +260,42 @@ def _sum(head: Head) -> list[FunctionCall]:
     x = head.given["self"]
     name, storage = head.lowering.source(x)
     shape = head.shape_of(x)
-    strides = views.strides_of(shape)
-    axes = {axis % len(shape) for axis in head.given.get("dim") or range(len(shape))}
-    kept, summed = (
-        views.view([shape[axis] for axis in chosen], [strides[axis] for axis in chosen])
-        for chosen in ([axis for axis in range(len(shape)) if (axis in axes) == inside] for inside in (False, True))
-    )
-    terms = math.prod(shape[axis] for axis in axes)
+    reduced = reduction_fields(shape, head.given.get("dim"))
     fields: dict[str, Value] = {
-        "count": math.prod(head.shape),
-        "terms": terms,
+        **reduced,
         "input_storage": storage,
-        "kept": _described(kept),
-        "summed": _described(summed),
-        "divisor": terms if operations.name_of(head.node) == "mean" else 1,
+        "divisor": reduced["terms"] if operations.name_of(head.node) == "mean" else 1,
         "output": head.output(),
     }
     return [FunctionCall("qw_sum", "qw_sum_layer", fields, (name,))]
 
 
-def _described(view: views.View | None) -> Mapping[str, Value]:
+def reduction_fields(shape: Sequence[int], dims: Any) -> dict[str, Value]:
+    """Give which values of a tensor are put together, over some dimensions or over all."""
+    given = [dims] if isinstance(dims, int) else dims or range(len(shape))
+    axes = {axis % len(shape) for axis in given}
+    strides = views.strides_of(shape)
+    kept, summed = (
+        views.view([shape[axis] for axis in chosen], [strides[axis] for axis in chosen])
+        for chosen in ([axis for axis in range(len(shape)) if (axis in axes) == inside] for inside in (False, True))
+    )
+    terms = math.prod(shape[axis] for axis in axes)
+    return {
+        "count": math.prod(shape) // terms,
+        "terms": terms,
+        "kept": described(kept),
+        "summed": described(summed),
+    }
+
+
+def described(view: views.View | None) -> Mapping[str, Value]:
+    """Give a view that there is.
+
+    Raises
+    ------
+    ExportError
+        It has too many dimensions.
+    """
     if view is None:
         raise ExportError(f"reads a tensor in more than {views.MAX_RANK} dimensions")
     return view
@@ -336,9 +323,10 @@ def _padding(padding: Any, dims: int, kernel: tuple[int, int], dilation: tuple[i
     return plane(padding, dims, 0)
 
 
-def _window(
+def window(
     kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: tuple[int, int]
 ) -> dict[str, Value]:
+    """Give the fields of how a kernel goes over a plane."""
     fields: dict[str, Value] = {"kernel_height": kernel[0], "kernel_width": kernel[1]}
     fields |= {"stride_y": stride[0], "stride_x": stride[1], "dilation_y": dilation[0], "dilation_x": dilation[1]}
     return fields | {"pad_top": padding[0], "pad_left": padding[1]}
@@ -347,17 +335,19 @@ def _window(
 HEADS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
     "conv1d": _conv,
     "conv2d": _conv,
+    "conv_transpose1d": _conv,
+    "conv_transpose2d": _conv,
     "linear": _linear,
     "batch_norm": _batch_norm,
-    "avg_pool1d": _avg_pool,
-    "avg_pool2d": _avg_pool,
-    "adaptive_avg_pool1d": _adaptive_avg_pool,
-    "adaptive_avg_pool2d": _adaptive_avg_pool,
     "add": _add,
     "sub": _add,
     "rsub": _add,
+    "maximum": _extreme,
+    "minimum": _extreme,
     "mul": _mul,
     "div": _mul,
+    "to": lambda head: _map(head, head.given["self"], 1),
+    "_to_copy": lambda head: _map(head, head.given["self"], 1),
     "neg": lambda head: _map(head, head.given["self"], -1),
     "identity": lambda head: _map(head, head.given["self"], 1),
     "cat": _cat,

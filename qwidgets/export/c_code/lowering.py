@@ -5,8 +5,12 @@ layer; operations that only move codes become one where codes really move. What 
 row, so that one error names it all.
 """
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
@@ -14,14 +18,33 @@ from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import moves
 from qwidgets.export.c_code.example_run import ExampleRun
-from qwidgets.export.c_code.finishing import ACTIVATIONS, Ending
-from qwidgets.export.c_code.layers import HEADS, Head
+from qwidgets.export.c_code.finishing import ACTIVATIONS, Ending, Named
+from qwidgets.export.c_code.layers import HEADS, FunctionCall, Head
 from qwidgets.export.c_code.names import Names
-from qwidgets.export.c_code.parts import Array, Buffer, Constants, Layer, Parts, Raw, ctype, storage, storage_of
+from qwidgets.export.c_code.parts import (
+    Array,
+    Buffer,
+    Constants,
+    Layer,
+    Parts,
+    Raw,
+    Value,
+    ctype,
+    storage,
+    storage_of,
+)
+from qwidgets.export.c_code.pools import POOLS
+from qwidgets.export.c_code.products import PRODUCTS
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.accumulation import Codes
 from qwidgets.simulation import QuantizedNetwork
 
 _LISTED = 5
+_AS_THEY_LIE = frozenset(
+    ["to", "_to_copy", "alias", "clone", "contiguous", "detach", "flatten", "reshape", "squeeze", "unsqueeze", "view"]
+)
+"""What indices may go through and stay as they are in memory."""
+OPERATIONS = {**HEADS, **POOLS, **PRODUCTS}
 
 
 def lower(quantized: QuantizedNetwork) -> Parts:
@@ -38,9 +61,30 @@ def lower(quantized: QuantizedNetwork) -> Parts:
         more = len(lowering.problems) - _LISTED
         raise ExportError(
             f"this network cannot be written in C, which has integers only: {listed}"
-            f"{f'; and {more} more' * (more > 0)}; give those rows another format, or leave the operation to the caller"
+            f"{f'; and {more} more' * (more > 0)}; {_advice(lowering.problems.values())}"
         )
     return lowering.parts
+
+
+def _why_not(node: Node) -> str:
+    """Say why an operation gives no codes although no row that it reads is in float."""
+    if any(getattr(operations.value_of(given), "dtype", None) == torch.int64 for given in node.all_input_nodes):
+        return "reads integers of 64 bits, which are no codes; give it integers of 32 bits or fewer, or floats"
+    return "makes it of what is no tensor of codes"
+
+
+def _advice(reasons: Iterable[str]) -> str:
+    """Say what can be done: a format helps what is in float for want of one, and no operation that is not written."""
+    unformatted = [reason.endswith(" in float") for reason in reasons]
+    ways = []
+    if any(unformatted):
+        ways.append("give what is kept in float a format, plan[name] = ..., and commit it")
+    if not all(unformatted):
+        ways.append(
+            "export a network without the operations that are not written, which ends before them or begins after "
+            "them, and leave them to the caller"
+        )
+    return "; ".join(ways)
 
 
 class Lowering:
@@ -76,7 +120,8 @@ class Lowering:
             There is none.
         """
         if value not in self._places and (operand := self.program.operands.get(value)) is not None:
-            assert operand.integers is not None
+            if operand.integers is None or operand.shifts is not None:
+                raise ExportError(f"reads {value.name}, a constant that is moved, or has steps of its channels' own")
             row = self.program.constants[operations.trail_of(value)[-1]]
             fmt = self.program.formats[row]
             assert fmt is not None
@@ -95,8 +140,22 @@ class Lowering:
             self._end(node)
         elif node in self.program.rows:
             self._row(node, self.program.rows[node])
+        elif node.op == "placeholder" and node.users:
+            self._add_integers(node)
         elif node in self.run.shapes and node in self.program.operands and operations.only_moves(node):
             self._move(node)
+
+    def _add_integers(self, node: Node) -> None:
+        """Make a buffer of an input of integers, such as bytes of an image or numbers of tokens."""
+        value = operations.value_of(node)
+        if isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex():
+            signed, bits = value.dtype.is_signed, min(8 * value.dtype.itemsize, 32)
+            name = f"input.{node.target}"
+            fmt = FixedPoint(bits, 0, signed)
+            about = "input, integers" + " that fit 32 bits" * (value.dtype.itemsize > 4)
+            buffer = Buffer(self.names.of(name), name, about, self.run.shapes[node], fmt, is_input=True)
+            self._places[node] = buffer
+            self.parts.buffers.append(buffer)
 
     def _row(self, node: Node, row: str) -> None:
         fmt = self.program.formats[row]
@@ -123,27 +182,23 @@ class Lowering:
     def _layer(self, node: Node, row: str, buffer: Buffer) -> None:
         """Write the operations of a row."""
         head, activation = self._chain(node)
-        name, sums = operations.name_of(head), self.program.sums[head]
+        name = operations.name_of(head)
+        if not {head, activation or head} <= self.program.sums.keys():
+            raise ExportError(f"is computed in float: {name} {_why_not(head)}")
         if activation is None and name in ACTIVATIONS:
-            before = self.program.arguments[head]["self"]
-            ending = Ending(self.program.operands[before].codes, sums, buffer.fmt, name, self.program.arguments[head])
+            ending = self._ending(head, self.program.operands[head.all_input_nodes[0]].codes, buffer)
             name = "identity"
         elif activation is None:
+            sums = self.program.sums[head]
             ending = Ending(sums, sums, buffer.fmt)
         else:
-            ending = Ending(
-                sums,
-                self.program.sums[activation],
-                buffer.fmt,
-                operations.name_of(activation),
-                self.program.arguments[activation],
-            )
+            ending = self._ending(activation, self.program.sums[head], buffer)
             if ending.activation not in ACTIVATIONS:
                 raise ExportError(f"applies {ending.activation}, which is not written in C")
-        if name not in HEADS:
+        if name not in OPERATIONS:
             raise ExportError(f"is computed by {name}, which is not written in C")
         made = Head(self, head, row, buffer.shape, ending)
-        calls = HEADS[name](made)
+        calls = OPERATIONS[name](made)
         constants = made.constants()
         if constants is not None:
             self.parts.constants.append(constants)
@@ -161,6 +216,15 @@ class Lowering:
                     writes=buffer.name,
                 )
             )
+
+    def _ending(self, activation: Node, sums: Codes, buffer: Buffer) -> Ending:
+        """Give what is done to sums by an activation function."""
+        given = self.program.arguments[activation]
+        if operations.slopes_of(activation) is None and sum(isinstance(value, Node) for value in given.values()) > 1:
+            raise ExportError("is clamped between tensors, which is not written in C; torch.maximum and minimum are")
+        slopes = self.program.operand(given["weight"]) if operations.slopes_of(activation) is not None else None
+        name = operations.name_of(activation)
+        return Ending(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
 
     def _chain(self, node: Node) -> tuple[Node, Node | None]:
         """Give the operation that a row begins with, and the activation function on its sums."""
@@ -183,16 +247,26 @@ class Lowering:
         fmt = self.program.formats[row]
         if self.program.operands[node].integers is not None or not isinstance(fmt, FixedPoint):
             return  # a constant: written in its new places where it is used
+        named = Named(self.names.of, f"{row}.{operations.name_of(node)}")
         try:
             name, stored = self.source(source)
-            move = moves.move_of(node, source, self.run, name, stored, fmt)
+            looks_up = operations.is_lookup(node) and node not in self.run.places
+            move = (
+                self._lookup(node, name, stored)
+                if looks_up
+                else moves.move_of(node, source, self.run, name, stored, fmt, named)
+            )
         except ExportError as error:
             self.problems.setdefault(row, str(error))
             move = None
         if move is None:
             self._places[node] = self._places[source]
             return
+        if 0 in self.run.shapes[node]:
+            self.problems.setdefault(row, f"is empty after {operations.name_of(node)}")
         operation = operations.name_of(node)
+        if named.arrays:
+            self.parts.constants.append(Constants(f"{row}: {operation}", {}, tuple(named.arrays)))
         moved = Buffer(self.names.of(f"{row}.{operation}"), "", f"{row}, {operation}", self.run.shapes[node], fmt)
         self._places[node] = moved
         self.parts.buffers.append(moved)
@@ -207,6 +281,27 @@ class Lowering:
                 writes=moved.name,
             )
         )
+
+    def _lookup(self, node: Node, table: str, storage: Raw) -> FunctionCall:
+        """Call the function that looks rows of a table up, at places that an input tells."""
+        indices = node.args[1]
+        assert isinstance(indices, Node)
+        while operations.name_of(indices) in _AS_THEY_LIE:
+            indices = indices.all_input_nodes[0]
+        place = self._places.get(indices)
+        if not isinstance(place, Buffer) or place.row in self.program.formats:
+            raise ExportError(
+                f"is looked up at what {operations.name_of(indices)} gives, and not at an input of integers, which is "
+                "not written in C"
+            )
+        shape = self.run.shapes[node]
+        fields: dict[str, Value] = {
+            "count": math.prod(shape[:-1]),
+            "row": shape[-1],
+            "storage": storage,
+            "index_storage": storage_of(ctype(place.fmt)),
+        }
+        return FunctionCall("qw_lookup", "qw_lookup_layer", fields, (table, place.name))
 
     def _end(self, node: Node) -> None:
         for number, value in enumerate(pytree.tree_leaves(node.args[0])):

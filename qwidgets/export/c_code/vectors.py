@@ -1,16 +1,20 @@
 """What the self-test compares with: the codes of every tensor, as the quantized network computes them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.calibrating.batches import batches_of, call_of, moved
 from qwidgets.calibration import Calibration
+from qwidgets.capturing import operations
 from qwidgets.capturing.inputs import TensorSpec
 from qwidgets.errors import DataError
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.integers.rules import whole_numbers
 from qwidgets.simulation import QuantizedNetwork
 
 EXAMPLES = 4
@@ -18,7 +22,7 @@ EXAMPLES = 4
 
 
 def codes_of(quantized: QuantizedNetwork, leaves: list[Any], free: list[bool]) -> dict[str, list[Tensor]]:
-    """Give, by row, the codes of each of the first examples of a batch.
+    """Give, by row, the codes of each of the first examples of a batch; inputs of integers are rows, too.
 
     Parameters
     ----------
@@ -39,6 +43,9 @@ def codes_of(quantized: QuantizedNetwork, leaves: list[Any], free: list[bool]) -
     examples = min(*lengths, EXAMPLES) if lengths else 1
     for number in range(examples):
         one = [leaf[number : number + 1] if counts else leaf for leaf, counts in zip(leaves, free, strict=True)]
+        for node, leaf in zip(quantized.network.graph.graph.find_nodes(op="placeholder"), one, strict=True):
+            if isinstance(leaf, Tensor) and not leaf.is_floating_point():
+                found.setdefault(f"input.{node.target}", []).append(leaf.cpu().to(torch.int64))
         with torch.no_grad():
             quantized.program.run(quantized, one, observe)
     return found
@@ -56,14 +63,17 @@ def first_call(quantized: QuantizedNetwork, model: Any, data: Any) -> list[Any]:
     if batch is None:
         raise DataError("data holds no batch to make test vectors of; pass at least one example")
     args, kwargs = call_of(model, moved(batch, quantized.device))
-    leaves = quantized.network.inputs.flatten(args, kwargs)
+    leaves = quantized.network.flatten(args, kwargs)
     if not all(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor)):
         raise DataError("the first batch holds no example to make test vectors of")
     return leaves
 
 
 def noise_call(quantized: QuantizedNetwork, calibration: Calibration) -> list[Any]:
-    """Give the flat arguments of a call with noise, uniform between the ends of what each input was calibrated with."""
+    """Give the flat arguments of a call with noise, uniform between the ends of what each input was calibrated with.
+
+    Integers are any that their type has, and where they are numbers of rows in a table, any that the table has.
+    """
     args, kwargs = quantized.network.inputs.example(quantized.device, batch=EXAMPLES)
     leaves = quantized.network.inputs.flatten(args, kwargs)
     generator = torch.Generator().manual_seed(0)
@@ -74,7 +84,30 @@ def noise_call(quantized: QuantizedNetwork, calibration: Calibration) -> list[An
             seen, zeros = calibration[row], leaves[position]
             noise = torch.rand(zeros.shape, generator=generator, dtype=torch.float64)
             leaves[position] = (seen.min + noise * (seen.max - seen.min)).to(zeros)
+        elif isinstance(leaves[position], Tensor) and not leaves[position].is_floating_point():
+            zeros, (low, high) = leaves[position], _ends(node)
+            leaves[position] = torch.randint(low, high, zeros.shape, generator=generator).to(zeros)
     return leaves
+
+
+def _ends(node: Node) -> tuple[int, int]:
+    """Give the least integer that an input can be, and the first that it cannot."""
+    value = operations.value_of(node)
+    assert isinstance(value, Tensor)
+    codes = whole_numbers.codes_of(value.dtype) if value.dtype.itemsize == 1 else None
+    low, high = (0, 2) if codes is None else (codes.low, codes.high + 1)
+    rows = [table.shape[0] for table in _tables(node)]
+    return (0, int(min(rows))) if rows else (low, high)
+
+
+def _tables(node: Node) -> Iterator[Tensor]:
+    """Find the tables in which integers, or what is made of them, are looked up."""
+    for user in node.users:
+        table = user.args[0] if operations.is_lookup(user) else None
+        if isinstance(table, Node) and isinstance(value := operations.value_of(table), Tensor):
+            yield value
+        elif not operations.is_float(user):
+            yield from _tables(user)
 
 
 def counting_examples(quantized: QuantizedNetwork) -> list[bool]:

@@ -89,6 +89,33 @@ def affine(places: Tensor) -> View | None:
     return view(places.shape, strides, offset) if torch.equal(rebuilt, places) else None
 
 
+def tables(places: Tensor) -> tuple[list[int], Tensor]:
+    """Give sizes, and for each a table, that add up to where each value of a moved tensor comes from.
+
+    A dimension has a table where moving is a matter of each dimension by itself, as scaling an image up is; otherwise
+    there is one table of all places. The tables are joined.
+
+    Examples
+    --------
+    >>> tables(torch.tensor([[0, 0, 1], [4, 4, 5]]))
+    ([2, 3], tensor([0, 4, 0, 0, 1]))
+    >>> tables(torch.tensor([[0, 3], [1, 0]]))
+    ([4], tensor([0, 3, 1, 0]))
+    """
+    places = places.to(torch.int64).cpu()
+    whole = [places.numel()], places.flatten()
+    places = places.squeeze()
+    if not 1 < places.ndim <= MAX_RANK:
+        return whole
+    first = places.flatten()[0]
+    found, rebuilt = [], torch.zeros_like(places)
+    for axis, size in enumerate(places.shape):
+        along = places[tuple(slice(None) if other == axis else 0 for other in range(places.ndim))]
+        found.append(along if axis == 0 else along - first)
+        rebuilt += found[-1].reshape([size if other == axis else 1 for other in range(places.ndim)])
+    return (list(places.shape), torch.cat(found)) if torch.equal(rebuilt, places) else whole
+
+
 def is_whole(described: View, count: int) -> bool:
     """Whether a view reads ``count`` values as they lie."""
     whole = {"rank": 1, "offset": 0, "shape": [count], "strides": [1]}

@@ -1,4 +1,4 @@
-"""Functions of one tensor, value by value: clamps, slopes, hard gates."""
+"""Functions of one tensor, value by value: clamps, hard gates, turned signs."""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qwidgets import arithmetic
 from qwidgets.integers.accumulation import Codes
+from qwidgets.integers.rules.extremes import between
 from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
 
 
@@ -30,12 +31,35 @@ def _hardtanh(call: Call) -> Exact | None:
 
 @rule("clamp", "clamp_min", "clamp_max")
 def _clamp(call: Call) -> Exact | None:
-    return _clamped(call["self"], call.arguments.get("min"), call.arguments.get("max"))
+    least, most = call.arguments.get("min"), call.arguments.get("max")
+    if isinstance(least, Operand) or isinstance(most, Operand):
+        return between(call)
+    return _clamped(call["self"], least, most)
+
+
+@rule("threshold")
+def _threshold(call: Call) -> Exact | None:
+    """``x if x > threshold else value``: a clamp where both are the same number."""
+    x, threshold, value = call["self"].codes, call["threshold"], call["value"]
+    if not is_number(threshold) or not is_number(value):
+        return None
+    if threshold == value:
+        return _clamped(call["self"], threshold, None)
+    factor, lsb = constant(value)
+    fine, least = x.aligned(min(x.lsb, lsb)), factor << max(lsb - x.lsb, 0)
+    codes = replace(fine, low=min(fine.low, least), high=max(fine.high, least))
+
+    def run(given: Mapping[str, Any]) -> Tensor:
+        values = given["self"].double()
+        return torch.where(values > threshold, values, math.ldexp(factor, lsb)).to(codes.carrier)
+
+    return Exact(codes, run)
 
 
 def _clamped(x: Operand, least: object, most: object) -> Exact | None:
     if isinstance(least, Tensor) or isinstance(most, Tensor):
         return _clamped_by_channel(x, least, most)
+    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if not all(bound is None or is_number(bound) for bound in (least, most)):
         return None
     step = math.ldexp(1.0, x.codes.lsb)
@@ -72,20 +96,6 @@ def _nearest_codes(bounds: Tensor, codes: Codes) -> Tensor:
     nearest = bounds.double() * math.ldexp(1.0, -codes.lsb)
     arithmetic.round_in_place(torch, nearest, "half_away")
     return nearest.clamp(codes.low, codes.high)
-
-
-@rule("leaky_relu")
-def _leaky_relu(call: Call) -> Exact | None:
-    x, (factor, lsb) = call["self"].codes, constant(call["negative_slope"])
-    fine = x.aligned(x.lsb + min(lsb, 0))
-    least = (factor << max(lsb, 0)) * x.low
-    codes = replace(fine, low=min(least, fine.low, 0), high=max(least, fine.high, 0))
-
-    def run(given: Mapping[str, Any]) -> Tensor:
-        values = given["self"].to(codes.carrier)
-        return torch.where(values >= 0, values, values * math.ldexp(factor, lsb))
-
-    return Exact(codes, run)
 
 
 @rule("hardswish", "hardsigmoid")

@@ -16,8 +16,10 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
     int shift = output->right_shifts ? output->right_shifts[channel] : output->right_shift;
 
     if (output->activation == QW_LEAKY_RELU && sum < 0) {
-        sum *= output->slope;
+        sum *= output->slopes ? output->slopes[channel] : output->slope;
         shift += output->slope_fraction;
+    } else if (output->activation == QW_ABS) {
+        sum = sum < 0 ? -sum : sum;
     } else if (output->activation == QW_HARDSWISH || output->activation == QW_HARDSIGMOID) {
         /* x * clamp(x + 3, 0, 6) / 6, or without the first factor: the division is left to the rounding. */
         int fraction = shift + output->fraction; /* of the sum */
@@ -46,9 +48,23 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
 
 /* Layers with weights */
 
-static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
+static uint32_t aligned(int64_t code, int left_shift, qw_rounding rounding)
 {
     return left_shift >= 0 ? qw_shift_left(code, left_shift) : (uint32_t)qw_shift_right(code, -left_shift, rounding);
+}
+
+static uint32_t bias_of(const void *bias, qw_storage storage, int shift, const int16_t *shifts, qw_rounding rounding,
+                        size_t channel)
+{
+    return bias ? aligned(qw_read(bias, storage, channel), shifts ? shifts[channel] : shift, rounding) : 0;
+}
+
+/* At which input a tap of the kernel lies for a place of the output; negative where at none: padding is zero. */
+static int met(int out, int tap, int stride, int dilation, int before, int inputs, int transposed)
+{
+    int at = transposed ? out + before - tap * dilation : out * stride + tap * dilation - before;
+    int step = transposed ? stride : 1;
+    return at % step != 0 || at / step >= inputs ? -1 : at / step;
 }
 
 void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
@@ -60,24 +76,25 @@ void qw_conv2d(const qw_conv2d_layer *layer, const void *input, void *output)
     for (int image = 0; image < layer->batch; image++) {
         for (int channel = 0; channel < layer->out_channels; channel++) {
             const int first = channel / out_channels * in_channels;
-            uint32_t bias = 0;
-            if (layer->bias) {
-                int shift = layer->bias_left_shifts ? layer->bias_left_shifts[channel] : layer->bias_left_shift;
-                int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)channel);
-                bias = aligned_bias(code, shift, layer->bias_rounding);
-            }
+            const uint32_t bias = bias_of(layer->bias, layer->bias_storage, layer->bias_left_shift,
+                                          layer->bias_left_shifts, layer->bias_rounding, (size_t)channel);
             for (int out_y = 0; out_y < layer->out_height; out_y++) {
                 for (int out_x = 0; out_x < layer->out_width; out_x++) {
                     uint32_t sum = bias;
-                    size_t tap = (size_t)channel * in_channels * layer->kernel_height * layer->kernel_width;
-                    for (int in_channel = first; in_channel < first + in_channels; in_channel++) {
+                    for (int number = 0; number < in_channels; number++) {
+                        const int in_channel = first + number;
                         size_t plane = ((size_t)image * layer->in_channels + in_channel) * layer->in_height;
+                        size_t kernel = layer->transposed ? (size_t)in_channel * out_channels + channel % out_channels
+                                                          : (size_t)channel * in_channels + number;
+                        size_t tap = kernel * layer->kernel_height * layer->kernel_width;
                         for (int kernel_y = 0; kernel_y < layer->kernel_height; kernel_y++) {
-                            int y = out_y * layer->stride_y + kernel_y * layer->dilation_y - layer->pad_top;
+                            int y = met(out_y, kernel_y, layer->stride_y, layer->dilation_y, layer->pad_top,
+                                        layer->in_height, layer->transposed);
                             for (int kernel_x = 0; kernel_x < layer->kernel_width; kernel_x++, tap++) {
-                                int x = out_x * layer->stride_x + kernel_x * layer->dilation_x - layer->pad_left;
-                                if (y < 0 || y >= layer->in_height || x < 0 || x >= layer->in_width) {
-                                    continue; /* padding is zero */
+                                int x = met(out_x, kernel_x, layer->stride_x, layer->dilation_x, layer->pad_left,
+                                            layer->in_width, layer->transposed);
+                                if (y < 0 || x < 0) {
+                                    continue;
                                 }
                                 int64_t code = qw_read(input, layer->input_storage, (plane + y) * layer->in_width + x);
                                 sum += (uint32_t)code * (uint32_t)qw_read(layer->weight, layer->weight_storage, tap);
@@ -96,12 +113,8 @@ void qw_linear(const qw_linear_layer *layer, const void *input, void *output)
 {
     for (int vector = 0; vector < layer->batch; vector++) {
         for (int feature = 0; feature < layer->out_features; feature++) {
-            uint32_t sum = 0;
-            if (layer->bias) {
-                int shift = layer->bias_left_shifts ? layer->bias_left_shifts[feature] : layer->bias_left_shift;
-                int64_t code = qw_read(layer->bias, layer->bias_storage, (size_t)feature);
-                sum = aligned_bias(code, shift, layer->bias_rounding);
-            }
+            uint32_t sum = bias_of(layer->bias, layer->bias_storage, layer->bias_left_shift, layer->bias_left_shifts,
+                                   layer->bias_rounding, (size_t)feature);
             for (int i = 0; i < layer->in_features; i++) {
                 int64_t code = qw_read(input, layer->input_storage, (size_t)vector * layer->in_features + i);
                 size_t tap = (size_t)feature * layer->in_features + i;
@@ -185,6 +198,42 @@ void qw_avg_pool2d(const qw_pool2d_layer *layer, const void *input, void *output
     }
 }
 
+/* Where the values of an image that is scaled by a power of two lie between those of the input, in steps of 1 / unit. */
+typedef struct {
+    int before, after, part, unit;
+} between;
+
+static between scaled(int out, int inputs, int outputs)
+{
+    int scale = outputs / inputs, unit = scale == 1 ? 1 : 2 * scale;
+    int at = scale == 1 ? out : 2 * out + 1 - scale;
+    at = larger(at, 0);
+    return (between){at / unit, smaller(at / unit + 1, inputs - 1), at % unit, unit};
+}
+
+void qw_bilinear(const qw_resize_layer *layer, const void *input, void *output)
+{
+    size_t place = 0;
+    for (int channel = 0; channel < layer->channels; channel++) {
+        size_t plane = (size_t)channel * layer->in_height * layer->in_width;
+        for (int out_y = 0; out_y < layer->out_height; out_y++) {
+            const between y = scaled(out_y, layer->in_height, layer->out_height);
+            for (int out_x = 0; out_x < layer->out_width; out_x++) {
+                const between x = scaled(out_x, layer->in_width, layer->out_width);
+                uint32_t sum = 0;
+                for (int corner = 0; corner < 4; corner++) {
+                    int row = corner / 2 ? y.after : y.before, column = corner % 2 ? x.after : x.before;
+                    int weight = (corner / 2 ? y.part : y.unit - y.part) * (corner % 2 ? x.part : x.unit - x.part);
+                    size_t from = plane + (size_t)row * layer->in_width + column;
+                    sum += (uint32_t)qw_read(input, layer->input_storage, from) * (uint32_t)weight;
+                }
+                int64_t code = qw_finish(&layer->output, 0, qw_signed(sum), 1);
+                qw_write(output, layer->output.format.storage, place++, code);
+            }
+        }
+    }
+}
+
 /* Value by value */
 
 static size_t at(const qw_view *view, size_t number)
@@ -201,8 +250,8 @@ static size_t at(const qw_view *view, size_t number)
 void qw_add(const qw_pair_layer *layer, const void *a, const void *b, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
-        uint32_t left = qw_shift_left(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift);
-        uint32_t right = qw_shift_left(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift);
+        uint32_t left = aligned(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift, QW_HALF_AWAY);
+        uint32_t right = aligned(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift, QW_HALF_AWAY);
         uint32_t sum = (layer->a_sign > 0 ? left : 0 - left) + (layer->b_sign > 0 ? right : 0 - right);
         int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(sum), 1);
         qw_write(output, layer->output.format.storage, i, code);
@@ -215,6 +264,37 @@ void qw_multiply(const qw_pair_layer *layer, const void *a, const void *b, void 
         uint32_t left = (uint32_t)qw_read(a, layer->a_storage, at(&layer->a, i));
         uint32_t right = (uint32_t)qw_read(b, layer->b_storage, at(&layer->b, i));
         int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(left * right), 1);
+        qw_write(output, layer->output.format.storage, i, code);
+    }
+}
+
+void qw_maximum(const qw_pair_layer *layer, const void *a, const void *b, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        int64_t left = qw_read(a, layer->a_storage, at(&layer->a, i)), right = qw_read(b, layer->b_storage, at(&layer->b, i));
+        left = qw_shift_right(left, -layer->a_left_shift, QW_FLOOR); /* to the left */
+        right = qw_shift_right(right, -layer->b_left_shift, QW_FLOOR);
+        int64_t chosen = (left > right) == (layer->a_sign > 0) ? left : right;
+        int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, chosen, 1);
+        qw_write(output, layer->output.format.storage, i, code);
+    }
+}
+
+void qw_product(const qw_product_layer *layer, const void *a, const void *b, const void *added, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        const size_t first_a = at(&layer->a, i), first_b = at(&layer->b, i);
+        uint32_t sum = 0;
+        if (added) {
+            int64_t code = qw_read(added, layer->added_storage, at(&layer->added, i));
+            sum = aligned(code, layer->added_left_shift, layer->added_rounding);
+        }
+        for (size_t term = 0; term < layer->terms; term++) {
+            uint32_t left = (uint32_t)qw_read(a, layer->a_storage, first_a + at(&layer->a_summed, term));
+            uint32_t right = (uint32_t)qw_read(b, layer->b_storage, first_b + at(&layer->b_summed, term));
+            sum += left * right;
+        }
+        int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(sum), 1);
         qw_write(output, layer->output.format.storage, i, code);
     }
 }
@@ -255,6 +335,45 @@ void qw_move(const qw_move_layer *layer, const void *input, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
         qw_write(output, layer->storage, i, qw_read(input, layer->storage, at(&layer->view, i)));
+    }
+}
+
+void qw_extreme(const qw_extreme_layer *layer, const void *input, void *output)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        const size_t first = at(&layer->kept, i);
+        int64_t found = qw_read(input, layer->storage, first + at(&layer->summed, 0));
+        for (size_t term = 1; term < layer->terms; term++) {
+            int64_t code = qw_read(input, layer->storage, first + at(&layer->summed, term));
+            found = (code > found) == (layer->sign > 0) ? code : found;
+        }
+        qw_write(output, layer->storage, i, found);
+    }
+}
+
+void qw_select(const qw_select_layer *layer, const void *input, void *output)
+{
+    size_t tables = 0;
+    for (int axis = 0; axis < layer->rank; axis++) {
+        tables += (size_t)layer->shape[axis];
+    }
+    for (size_t i = 0; i < layer->count; i++) {
+        size_t number = i, table = tables, place = 0;
+        for (int axis = layer->rank - 1; axis >= 0; axis--) {
+            size_t size = (size_t)layer->shape[axis];
+            table -= size;
+            place += (size_t)layer->places[table + number % size];
+            number /= size;
+        }
+        qw_write(output, layer->storage, i, qw_read(input, layer->storage, place));
+    }
+}
+
+void qw_lookup(const qw_lookup_layer *layer, const void *table, const void *indices, void *output)
+{
+    for (size_t i = 0; i < layer->count * layer->row; i++) {
+        size_t number = (size_t)qw_read(indices, layer->index_storage, i / layer->row);
+        qw_write(output, layer->storage, i, qw_read(table, layer->storage, number * layer->row + i % layer->row));
     }
 }
 
