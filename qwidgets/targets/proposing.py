@@ -14,6 +14,7 @@ from qwidgets.planning.accumulator_room import Room
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import recapture
 from qwidgets.targets import misfits, wiring
+from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target, storage
 
@@ -139,6 +140,8 @@ def _fitting(
     activation = target.nearest(word_length, "activation")
     channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
     bits = target.nearest(word_length, row.kind)
+    if target.pair_bits is not None and row.kind == "weight" and bits == 8:
+        bits = SAFE_WEIGHT_BITS  # whatever enters
     fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
     if fmt is None or isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
         return fmt
