@@ -279,6 +279,17 @@ def _merge(operation: Operation) -> list[Piece]:
     return [Piece(operation.name, function, {"result": operation.result})]
 
 
+@_translates("cat", "concat", "concatenate")
+def _join(operation: Operation) -> list[Piece]:
+    operands = list(operation["tensors"])
+    known = [operand for operand in operands if operand in operation.program.operands]
+    if len(set(operands)) != 2 or len(known) != 2 or len(operands) != 2:
+        raise operation.refused("hls4ml joins two tensors that layers gave; join more of them two by two")
+    if operation["dim"] % len(operation.shape()) != 1 or len(operation.shape()) > 4:
+        raise operation.refused("hls4ml joins channels, or features, only here: dim=1")
+    return [Piece(operation.name, torch.cat, {"result": operation.result})]
+
+
 @_translates("flatten", "view", "reshape", "_unsafe_view", "squeeze")
 def _flatten(operation: Operation) -> list[Piece]:
     before, after = operation.input_shape(), operation.shape()

@@ -7,8 +7,10 @@ hls4ml has no plan of its own to read: it takes a PyTorch module and a configura
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Node
+from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
@@ -172,12 +174,18 @@ class _Translation:
         self.input_shapes.append(tuple(int(size or 0) for size in self._program.operands[node].shape[1:]))
 
     def _add_output(self, node: Node) -> None:
-        outputs = [self._made[source] for source in node.all_input_nodes]
-        for source, made in zip(node.all_input_nodes, outputs, strict=True):
+        sources = [leaf for leaf in pytree.tree_leaves(node.args[0]) if isinstance(leaf, Node)]
+        for source in sources:
+            if source not in self._made:
+                raise ExportError(
+                    f"hls4ml cannot take the output {_path(source)!r}: it is no tensor of codes; leave it to the caller"
+                )
+        outputs = [self._made[source] for source in sources]
+        for source, made in zip(sources, outputs, strict=True):
             if made.users or made.op == "placeholder" or outputs.count(made) > 1:
                 raise ExportError(
-                    f"hls4ml cannot take the output {_path(source)!r}: what another layer reads, or none made, is no "
-                    "output there"
+                    f"hls4ml cannot take the output {_path(source)!r}: what another layer reads, what is an output "
+                    "already, or what no layer made, is no output there; give back the others, and take it from them"
                 )
         end = self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
         for made in outputs:
@@ -192,7 +200,7 @@ class _Translation:
         operation = Operation(node, self._program, given, layer_name(_path(node)), self._result(node))
         translate = TRANSLATIONS.get(operations.name_of(node))
         if translate is None:
-            raise operation.refused("it has no layer there that gives the same integers")
+            raise operation.refused("it has no layer there that gives the same integers; leave it to the caller")
         sources = [source for source in node.all_input_nodes if source in self._made]
         inputs = [self._made[source] for source in sources]
         for piece in translate(operation):
@@ -237,6 +245,8 @@ class _Translation:
         return made
 
     def _call(self, piece: Piece, inputs: list[Node]) -> Node:
+        if piece.does is torch.cat:
+            return self._graph.call_function(torch.cat, (inputs,), {"dim": 1})
         if not isinstance(piece.does, nn.Module):
             return self._graph.call_function(piece.does, tuple(inputs))
         name = base = piece.name

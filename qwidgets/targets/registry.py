@@ -83,7 +83,7 @@ HLS4ML = Target(
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
     floats=False,
-    operations=_CLAMPS | _POOLS | {"add", "batch_norm", "conv1d", "conv2d", "linear", "mean", "mul", "sub"},
+    operations=_CLAMPS | _POOLS | _JOINS | {"add", "batch_norm", "conv1d", "conv2d", "linear", "mean", "mul", "sub"},
 )
 """One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width.
 

@@ -1,6 +1,8 @@
 """hls4ml turns images to channels last by itself, orders outputs and names layers: no integer changes."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hls4ml
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
+from qwidgets.errors import ExportError
 from qwidgets.export.hls4ml_file import literal, write_hls4ml
 from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
 from qwidgets.fixed_point import FixedPoint
@@ -27,29 +30,31 @@ class Images(nn.Module):
         self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1)
         self.getitem = nn.Conv2d(3, 3, (1, 3), padding=(0, 1))
         self.nothing = nn.BatchNorm2d(3, eps=0.0)
+        self.joined = nn.Conv2d(6, 3, 1)
         self.fc, self.fd, self.fe = nn.Linear(90, 4), nn.Linear(90, 4), nn.Linear(90, 4)
 
     def forward(self, double: Tensor, const_a: Tensor, const_b: Tensor) -> tuple[Tensor, ...]:
         read = self.nothing((self.a(double) + double).relu()) - const_b
         shared = self.getitem(self.getitem(read)) * double
-        first = self.b(shared)
+        first = self.joined(torch.cat([shared, const_a], 1)) - self.b(shared)
         return self.fc(shared.flatten(1)) - self.fd(shared.flatten(1)), self.fe(const_a.flatten(1)), first
 
 
 class Sequences(nn.Module):
-    """The same in one dimension, and two outputs of one shape."""
+    """The same in one dimension, and joins of channels and of features."""
 
     shapes = ((3, 9), (3, 9))
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Conv1d(3, 3, 3, padding=1), nn.Conv1d(3, 3, 1)
+        self.a, self.b = nn.Conv1d(3, 3, 3, padding=1), nn.Conv1d(6, 3, 1)
         self.fc, self.fd = nn.Linear(27, 4), nn.Linear(27, 4)
 
     def forward(self, layer2_out: Tensor, w2: Tensor) -> tuple[Tensor, ...]:
         both = (self.a(layer2_out) - layer2_out).relu() * w2
-        early, late = self.fc(both.flatten(1)), self.fd(w2.flatten(1))
-        return late, self.b(both), self.a(w2), early
+        early = self.fc(both.flatten(1))
+        late = torch.cat([early, self.fd(w2.flatten(1))], 1).clamp(-0.5, 0.75)
+        return late, self.b(torch.cat([both, w2], 1)), self.a(w2)
 
 
 def plan_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> Plan:
@@ -78,6 +83,40 @@ def test_whatever_reads_a_tensor_reads_it_in_order(network: type[Images | Sequen
         plan["nothing"] = FixedPoint(4, 1, signed=False, rounding="half_even")
         plan.commit()
     assert not any(differing(plan, model, inputs, tmp_path))
+
+
+class Joining(nn.Module):
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        self.fc, self.dim, self.count = nn.Conv1d(3, 3, 1), dim, count
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, *[self.fc(x) for _ in range(self.count - 1)]], self.dim)
+
+
+class Giving(nn.Module):
+    def __init__(self, how: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.fc, self.how = nn.Linear(3, 3), how
+
+    def forward(self, x: Tensor) -> Any:
+        return self.how(self.fc(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "why"),
+    [
+        (Joining(2, 2), (3, 4), r"'cat' \(cat\): hls4ml joins channels, or features, only here: dim=1"),
+        (Joining(1, 3), (3, 4), r"'cat' \(cat\): hls4ml joins two tensors.*two by two"),
+        (nn.Sequential(nn.Conv2d(1, 1, 1), nn.Upsample(scale_factor=2)), (1, 4, 4), r"no layer there.*leave it to"),
+        (Giving(lambda y: y.argmax(1)), (3,), r"the output 'argmax': it is no tensor of codes; leave it to the caller"),
+        (Giving(lambda y: (y, y)), (3,), r"the output 'fc': .* what is an output already"),
+    ],
+)
+def test_what_hls4ml_would_do_otherwise_is_refused_by_name(model: nn.Module, shape: tuple[int, ...], why: str) -> None:
+    plan = plan_of(model, (torch.randn(8, *shape),))
+    with pytest.raises(ExportError, match=why):
+        to_hls4ml(plan)
 
 
 def test_names_are_those_of_the_layers_as_far_as_cpp_has_them() -> None:
