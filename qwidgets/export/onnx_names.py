@@ -71,11 +71,14 @@ class OnnxNames:
         For each activation row the operations that are one in it, in their order; its tensor leaves the last.
     moves
         For a row the operations that only move its values on: pooling by maximum, flattening.
+    model
+        The ONNX file, as ``onnx`` holds it.
     """
 
     tensors: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     moves: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    model: Any = None
 
 
 def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
@@ -97,8 +100,9 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
     ExtraError
         The package ``onnx`` is not installed.
     """
-    exported = _exported(model, network, extra).graph
-    found = OnnxNames()
+    written = _exported(model, network, extra)
+    exported = written.graph
+    found = OnnxNames(model=written)
     inputs = [(row, node) for row, node in network.nodes.items() if node.op == "placeholder"]
     if len(inputs) != len(exported.input):
         raise ExportError(
