@@ -10,6 +10,7 @@ from qwidgets.errors import FileError
 from qwidgets.plan import Plan
 from qwidgets.planning.plan_state import Commit, Format
 from qwidgets.widgets import style
+from qwidgets.widgets.file_names import file_name
 from qwidgets.widgets.guarded import guarded
 from qwidgets.widgets.plan_view import PlanView
 
@@ -41,7 +42,7 @@ class Footer(PlanView):
         self._revert = _button("Revert", "", "Drop all drafts", self._on_revert)
         self._undo = _button("Undo", "undo", "Take the last step back", self._on_undo)
         self._redo = _button("Redo", "repeat", "Do again what was undone", self._on_redo)
-        self._path = ipywidgets.Text(value=f"{self.plan.network}-plan.json", description="file")
+        self._path = ipywidgets.Text(value=f"{file_name(self.plan.network)}-plan.json", description="file")
         self._path.style.description_width = "28px"
         self._path.layout = ipywidgets.Layout(flex="0 1 240px", min_width="150px")
         self._save = _button("Save", "save", "Write formats, drafts, locks and history to the file", self._on_save)

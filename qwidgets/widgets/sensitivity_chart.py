@@ -172,7 +172,7 @@ class SensitivityChart(PlanView):
         more = f"the dearest {len(self._shown)} of {len(self._ranked)} bars" if len(self._ranked) > MOST_BARS else ""
         formats = self._report["format"]
         stale = any(str(self.plan[str(name)] or "float") != fmt for name, fmt in formats.items())
-        words = [self._over, more, "<b>formats have changed since</b>" if stale else ""]
+        words = [style.escaped(self._over), more, "<b>formats have changed since</b>" if stale else ""]
         self._about.value = " · ".join(filter(None, words))
 
     @guarded
