@@ -43,6 +43,11 @@ class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no t
         self._pace = pace
         self._draw()
 
+    def close(self) -> None:
+        """Take it off the screen; what was still to be shown is forgotten."""
+        self._draw.cancel()
+        super().close()
+
     def _show(self) -> None:
         with DRAWING:
             pace = self._pace

@@ -13,6 +13,7 @@ from qwidgets.plan import Plan
 from qwidgets.targets import TARGETS
 from qwidgets.widgets import Workbench
 from qwidgets.widgets.target_picker import TargetPicker
+from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of
 
 
@@ -40,7 +41,7 @@ def picker_of(plan: Plan) -> tuple[TargetPicker, dict[str, str]]:
 
 def finished(picker: TargetPicker) -> TargetPicker:
     picker._redraw.flush()
-    assert picker.wait(60)
+    assert picker.wait(LONG)
     assert picker.problem is None, picker.problem
     return picker
 
