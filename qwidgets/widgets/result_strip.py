@@ -106,7 +106,10 @@ class ResultStrip(View):
     def show_pace(self, pace: Pace | None) -> None:
         """Show how far the job at hand is; None when there is none."""
         self._pace = pace
-        self._tell_pace()
+        if self.is_open:
+            self._tell_pace()
+        else:
+            self._show_pace()  # as it is closed, it costs nothing, and no timer keeps it in memory
 
     def _attach(self) -> None:
         """It observes nothing."""

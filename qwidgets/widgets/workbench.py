@@ -155,32 +155,17 @@ class Workbench(View):
         self._export = ExportMenu(plan, self._log.tell)
         if self._validation is not None:
             self._export.give(self._validation)
-        self._views = (
-            self._table,
-            self._map,
-            self._editor,
-            self._footer,
-            self._target,
-            self._steps,
-            self._export,
-        )
+        linked = (self._table, self._map, self._editor, self._target)
+        self._views = (*linked, self._footer, self._steps, self._export)
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
-        for view in (self._table, self._map, self._editor, self._target):
+        for view in linked:
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._put(
-            self._body,
-            self._target,
-            upper,
-            self._editor,
-            self._chart_place,
-            self._footer,
-            self._steps,
-            self._export,
-        )
+        lower = (self._editor, self._chart_place, self._footer, self._steps, self._export)
+        self._put(self._body, self._target, upper, *lower)
         if self.is_open:
             plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
