@@ -15,6 +15,7 @@ from qwidgets.plan import Plan
 from qwidgets.widgets import style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import DRAWING, drawing, guarded
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.plan_view import PlanView
 
 MOST_BARS = 24
@@ -140,7 +141,7 @@ class SensitivityChart(PlanView):
     def _new_slider(self) -> None:
         """Make a slider over the rows; one that is given other options sends stale positions from the browser."""
         for old in self._steps.children:
-            old.close()
+            close_tree(old)
         self._row = ipywidgets.SelectionSlider(options=self._ranked, description="tensor", readout=False)
         self._row.tooltip = "The arrow keys go from bar to bar, the dearest first"
         self._row.style.description_width = "46px"
