@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from qwidgets import histogram_picture, kernels
-from qwidgets.errors import DataError
+from qwidgets.errors import DataError, FormatError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.kernels import grid
 from qwidgets.kernels.table import Counts, Table, add_counts, no_counts
@@ -219,6 +219,8 @@ class BitHistogram:
 
     def preview(self, fmt: FixedPoint) -> Preview:
         """Tell what ``fmt`` would do to the values that were counted, without them."""
+        if not isinstance(fmt, FixedPoint):
+            raise FormatError(f"a preview is of a FixedPoint, such as FixedPoint.parse('Q4.3'), not of {fmt!r}")
         return preview(self._prepared(), fmt)
 
     def previews(self, word_length: int, signed: bool) -> pd.DataFrame:
