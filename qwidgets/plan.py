@@ -288,8 +288,13 @@ class Plan(Drafting):
         ------
         FormatError
             As for :meth:`draft`.
+        CalibrationError
+            Formats per channel are asked for a tensor whose values are not known.
         """
-        fmt = self[name] if fmt is None else plan_formats.read(self.row(name), fmt)
+        if fmt is None:
+            fmt = self[name]
+        elif not isinstance(fmt, PerChannel):  # which a bias cannot be given, and has where its accumulator has it
+            fmt = plan_formats.read(self.row(name), fmt)
         return None if fmt is None else self._previews.of(self._calibrated(), self._known(name), fmt)
 
     def committed_preview(self, name: str) -> Preview | None:

@@ -69,8 +69,8 @@ CASES: dict[str, tuple[Callable[[Plan], object], type[Exception], str]] = {
     "a preview of no format": (lambda plan: plan.preview("0.weight", 3), FormatError, "was given 3"),  # type: ignore[arg-type]
     "a preview per channel of an activation": (
         lambda plan: plan.preview("0", PerChannel(8, (1, 2))),
-        FormatError,
-        "'0' cannot have formats per channel",
+        CalibrationError,
+        "the values of '0' are not known",
     ),
     "a histogram's preview of no format": (
         lambda plan: BitHistogram().preview("Q4.3"),  # type: ignore[arg-type]
