@@ -7,7 +7,6 @@ the windows of weights, biases and inputs: those it calibrates by itself.
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, get_args
 
 from torch import nn
@@ -93,7 +92,7 @@ def to_espdl(
     setting.quant_config_modify_setting.custom_config = scales
     setting.dispatching_table.dispatchings = kernels
     text: str = setting.to_json()
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
