@@ -161,6 +161,7 @@ def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         (("calibrate", "mine:model", "mine:needs", "--out", "o"), "without arguments: missing a required argument"),
         (("calibrate", "mine:model", "mine:fails", "--out", "o"), "batch 2 failed: OSError: the disk is gone"),
         (("calibrate", "mine:model", "mine:data", "--out", "no/folder"), "there is no folder no"),
+        (("calibrate", "mine:model", "mine:fails", "--out", "/dev/null"), "/dev/null: it is a device"),
         (("calibrate", "mine:model", "mine:data", "--out", "o", "--max-batches", "0"), "0 batches are none"),
         (("table", "mine.py"), "mine.py is damaged, or no calibration"),
         ((), "arguments are required: command"),

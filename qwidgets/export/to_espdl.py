@@ -8,7 +8,6 @@ function that it computes for itself (leaky ReLU, hard swish), which is rounded 
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
@@ -103,7 +102,7 @@ def to_espdl(
     setting.quant_config_modify_setting.custom_config = scales
     setting.dispatching_table.dispatchings = kernels
     text: str = setting.to_json()
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
