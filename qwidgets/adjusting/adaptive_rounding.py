@@ -9,7 +9,8 @@ follows Li et al., "GPTAQ" (2025).
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import unwrapped
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan
+from qwidgets.planning import accumulator_room
 from qwidgets.planning.adjustments import Rounding
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
@@ -55,7 +57,7 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
                 found = moments(meeting)
             if found is not None and isinstance(fmt, FixedPoint | PerChannel):
                 weight = meeting.reference.parameters[row]
-                fmt, codes = _rounded(weight.double().cpu(), found, fmt)
+                fmt, codes = _rounded(weight.double().cpu(), found, fmt, partial(_with_room, plan, row))
                 offsets = codes - fmt.to_integer(weight.cpu())
                 roundings[row] = Rounding(fmt, offsets.numpy().astype(np.int16))
                 formats[row] = fmt
@@ -66,7 +68,17 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
     return Adjusted(counted(plan, original, dataclasses.replace(before, roundings=roundings, shifts=shifts)), changed)
 
 
-def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tuple[FixedPoint | PerChannel, Tensor]:
+def _with_room(plan: Plan, row: str, fitted: Tensor, fmt: Format) -> Format:
+    """Make a format that was chosen for refitted values coarser where the sums need that."""
+    assert plan.calibration is not None  # recapturing asks for one
+    values = fitted.to(plan.calibration.values(row).dtype)
+    after = plan.calibration.with_values({row: values})
+    return accumulator_room.leave_as_before(plan.calibration, plan.committed, {row: fmt}, after)[row]
+
+
+def _rounded(
+    weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel, with_room: Callable[[Tensor, Format], Format]
+) -> tuple[FixedPoint | PerChannel, Tensor]:
     """Give the format and the codes of a weight."""
     groups, inputs = found.hessian.shape[:2]
     rows = weight.reshape(groups, -1, inputs)
@@ -76,7 +88,9 @@ def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tu
     shaped = fitted.reshape(weight.shape)
     if isinstance(fmt, PerChannel):
         windows = schemes.least_squares(shaped, fmt.word_length, fmt.signed)
-        fmt = dataclasses.replace(fmt, fraction_lengths=windows.fraction_lengths)
+        chosen = with_room(shaped, dataclasses.replace(fmt, fraction_lengths=windows.fraction_lengths))
+        assert isinstance(chosen, PerChannel)
+        fmt = chosen
         steps = torch.from_numpy(fmt.steps).reshape(groups, -1)
         one = fmt[0]
     else:
