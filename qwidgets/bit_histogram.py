@@ -5,7 +5,11 @@ the values. It depends on the counting kernels and on `preview`, keeps only the 
 value.
 """
 
+import contextlib
+import math
 import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,7 +21,7 @@ from qwidgets import histogram_picture, kernels
 from qwidgets.errors import DataError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.kernels import grid
-from qwidgets.kernels.table import Counts, Table, add_counts, no_counts
+from qwidgets.kernels.table import Counts, Table, add_counts, no_counts, pour
 from qwidgets.preview import Edges, Preview, preview, previews
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -33,7 +37,8 @@ class BitHistogram:
     The grid does not depend on the data, so histograms add: whatever the order, the batches, the devices and the
     number of processes, the counts are the same. Zeros, NaN and both infinities are counted apart; subnormal values
     have octaves of their own. float64 values are truncated toward zero onto the grid: nonzero magnitudes below
-    2**-149 go to the lowest bin, finite ones from 2**128 up to the highest. The extremes are exact.
+    2**-149 go to the lowest bin, finite ones from 2**128 up to the highest. The extremes are exact, and it is known
+    whether there are values below the grid.
 
     Examples
     --------
@@ -51,6 +56,7 @@ class BitHistogram:
     def __init__(self) -> None:
         self._counts = no_counts()
         self._tables: dict[torch.device, Table] = {}  # counters on CUDA devices that have not been fetched yet
+        self._below_grid = False  # whether they may hold values below the grid
         self._edges: tuple[Counts, Edges] | None = None  # the counts they were made of, and they
         self._lock = threading.Lock()
 
@@ -85,10 +91,13 @@ class BitHistogram:
                 if table is None:
                     table = self._tables[x.device] = Table(x.device)
                 kernels.count(x, table)
+                self._below_grid |= x.dtype == torch.float64
             return self
         try:
             kernels.count(x, _scratch.table)
             counts = _scratch.table.take()
+            if x.dtype in (torch.float64, np.float64) and _reaches_below(counts):
+                counts = counts._replace(least=_least_below(x))
         except BaseException:  # interrupted half-way: nothing of x may reach another histogram
             _scratch.table = Table(torch.device("cpu"))
             raise
@@ -121,9 +130,13 @@ class BitHistogram:
         """Fetch what is still on devices, and give all counts."""
         if self._tables:
             with self._lock:
+                counts = self._counts
                 for table in self._tables.values():
-                    self._counts = add_counts(self._counts, table.take())
-                self._tables.clear()
+                    read = table.read()
+                    if self._below_grid and _reaches_below(read):
+                        read = read._replace(least=math.ulp(0.0))
+                    counts = add_counts(counts, read)
+                self._counts, self._tables = counts, {}  # at the end, so that an interrupt loses nothing
         return self._counts
 
     @property
@@ -223,17 +236,24 @@ class BitHistogram:
         return previews(self._prepared(), word_length, signed)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Give everything that is remembered as arrays: sorted bins and their counts, special counts, extremes."""
+        """Give everything that is remembered as arrays: sorted bins and their counts, special counts, extremes.
+
+        The extremes are the lowest and the highest finite value, and, where nonzero magnitudes lie below the grid, a
+        bound of those.
+        """
         counts = self._settled()
+        extremes = [grid.key_to_value(counts.lowest), grid.key_to_value(counts.highest)]
+        if math.isfinite(counts.least):
+            extremes.append(counts.least)
         return {
             "bins": counts.bins,
             "counts": counts.counts,
             "special": counts.special,
-            "extremes": np.array([grid.key_to_value(counts.lowest), grid.key_to_value(counts.highest)]),
+            "extremes": np.array(extremes),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Make the histogram that `to_arrays` was asked of.
 
         Raises
@@ -241,35 +261,92 @@ class BitHistogram:
         DataError
             An array is missing, or does not hold what it should.
         """
+        if not isinstance(arrays, Mapping):
+            raise DataError(f"the arrays of a bit histogram are a dict, not {type(arrays).__name__}; {_FROM}")
         expected = {"bins": np.int32, "counts": np.int64, "special": np.int64, "extremes": np.float64}
         for name, kind in expected.items():
             array = arrays.get(name)
-            if array is None or array.dtype != kind or array.ndim != 1:
-                given = "is missing" if array is None else f"has shape {array.shape} and type {array.dtype}"
-                raise DataError(f"not the arrays of a bit histogram: {name!r} {given}; use what to_arrays() gave")
+            if not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1:
+                given = "is missing" if array is None else f"is {_described(array)}"
+                raise DataError(f"not the arrays of a bit histogram: {name!r} {given}; {_FROM}")
         bins, counts, special, extremes = (np.array(arrays[name]) for name in expected)
         sound = (
             bins.size == counts.size
             and special.size == 4
-            and extremes.size == 2
+            and extremes.size in (2, 3)
             and (np.diff(bins) > 0).all()
             and (not bins.size or (bins[0] >= 0 and bins[-1] < grid.BINS))
             and (counts > 0).all()
             and (special >= 0).all()
+            and counts.sum(dtype=float) + special.sum(dtype=float) < 2**63
         )
         if not sound:
             raise DataError(
                 "not the arrays of a bit histogram: bins must ascend within the grid, and counts be positive"
             )
+        low, high, least = (*extremes, math.inf)[:3]
+        if not _are_ends(low, high, bins, int(special[0])) or not least > 0:
+            raise DataError(
+                f"not the arrays of a bit histogram: the lowest and the highest value cannot be {low:g} and {high:g} "
+                f"with these bins; {_FROM}"
+            )
         histogram = cls()
-        low, high = extremes
         lowest = grid.NO_LOWEST if np.isnan(low) else grid.value_to_key(low)
         highest = grid.NO_HIGHEST if np.isnan(high) else grid.value_to_key(high)
-        histogram._counts = Counts(bins, counts, special, lowest, highest)
+        histogram._counts = Counts(bins, counts, special, lowest, highest, float(least))
         return histogram
 
     def _repr_html_(self) -> str:
         return histogram_picture.draw(self.msb_counts("positive"), self.msb_counts("negative"), repr(self))
+
+
+def move_counts(sources: Iterable[BitHistogram], targets: Iterable[BitHistogram]) -> None:
+    """Add to each histogram what another one counted, and leave that empty to count on; no device is waited for."""
+    on_devices = defaultdict[torch.device, tuple[list[Table], list[Table]]](lambda: ([], []))
+    with contextlib.ExitStack() as locks:
+        for source, target in zip(sources, targets, strict=True):
+            locks.enter_context(source._lock)
+            locks.enter_context(target._lock)
+            target._counts, source._counts = add_counts(target._counts, source._counts), no_counts()
+            target._below_grid |= source._below_grid
+            for device, table in list(source._tables.items()):
+                if device in target._tables:
+                    on_devices[device][0].append(table)
+                    on_devices[device][1].append(target._tables[device])
+                else:
+                    target._tables[device] = source._tables.pop(device)
+        for tables in on_devices.values():
+            pour(*tables)
+
+
+_FROM = "use what to_arrays() gave"
+
+
+def _described(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    return f"of type {type(value).__name__}"
+
+
+def _are_ends(low: float, high: float, bins: npt.NDArray[np.int32], zeros: int) -> bool:
+    """Whether these can be the extremes of the values that were counted; NaN where none was."""
+    negative = int(np.searchsorted(bins, grid.MAGNITUDES))
+    ascending = bins[negative:][::-1].tolist() + [grid.ZEROS] * (zeros > 0) + bins[:negative].tolist()
+    if not ascending:
+        return math.isnan(low) and math.isnan(high)
+    finite = math.isfinite(low) and math.isfinite(high)
+    return finite and low <= high and [grid.cell_of(low), grid.cell_of(high)] == [ascending[0], ascending[-1]]
+
+
+def _reaches_below(counts: Counts) -> bool:
+    """Whether a bin is occupied that also holds what lies below the grid."""
+    return bool(np.isin((0, grid.MAGNITUDES), counts.bins).any())
+
+
+def _least_below(x: Any) -> float:
+    """Give the least nonzero magnitude of an array or a tensor; infinity where it is not below the grid."""
+    least = float(abs(x[(x != 0) & (x == x)]).min())  # NaN is not what it is
+    return least if least < 2.0**grid.LOWEST_OCTAVE else math.inf
 
 
 class _Scratch(threading.local):

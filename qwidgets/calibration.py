@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from qwidgets.calibrating.batch_counts import BatchCounts
 from qwidgets.calibrating.batches import batches_of, length_of
 from qwidgets.calibrating.calibrated import Calibration
 from qwidgets.calibrating.feeding import Feeder, Forward, device_for
@@ -40,7 +41,8 @@ def calibrate(
     """Run a model over data, and count the values of each of its tensors.
 
     The model is captured with the first batch and run in eval mode, without gradients; it is left as it was. An
-    interrupt ends the run after the batch at hand, gives what was counted, and warns that this is not all.
+    interrupt ends the run after the batch at hand, gives what was counted, and warns that this is not all; a second one
+    ends it at once, without that batch.
 
     Parameters
     ----------
@@ -73,10 +75,9 @@ def calibrate(
     DataError
         The first batch is nothing that the model can be fed.
     CalibrationError
-        There was no batch, or one failed, which the text names; the error's ``calibration`` has what was counted until
-        then, the failed batch's tensors up to where it failed included. Or another process failed or died, which the
-        text names; or ``into`` is of another network or of other weights, the text names the difference, and it is
-        unchanged.
+        There was no batch, or one failed, which the text names; the error's ``calibration`` has the batches before it,
+        and nothing of the one that failed. Or another process failed or died, which the text names; or ``into`` is of
+        another network or of other weights, the text names the difference, and it is unchanged.
 
     Examples
     --------
@@ -177,15 +178,14 @@ def _steps(
         if calibration is None:
             fresh = Calibration.of(model, network, place, total)
             calibration = fresh if into is None else into.take_in(fresh)
-            before = calibration.batches
+            counts = BatchCounts(calibration)
             yield calibration
         with finished_first():
             try:
-                feeder.run(network, batch, calibration.count)
+                feeder.run(network, batch, counts.count)
             except Exception as error:
                 raise _failed(index, error, calibration) from error
-            calibration.batches = before + index + 1
-            calibration.complete = index + 1 == total
+            counts.hand_over(last=index + 1 == total)
         yield calibration
     if calibration is not None:
         calibration.complete = True

@@ -43,6 +43,10 @@ class FileError(QwidgetsError, OSError):
     """A file that cannot be read or written, or that is not what its name promises."""
 
 
+class EditedFileWarning(UserWarning):
+    """A file that says of itself that it was edited by hand, and was taken as it is now."""
+
+
 class ExportError(QwidgetsError, ValueError):
     """A plan that a target cannot take: an operation, a format, a tensor in float; the text names it."""
 

@@ -8,7 +8,7 @@ given would become.
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 import torch
@@ -65,12 +65,14 @@ class FixedPoint:
     rounding: str = "half_away"
     overflow: str = "saturate"
 
+    LONGEST: ClassVar[int] = MAX_WORD_LENGTH
+
     def __post_init__(self) -> None:
         if not isinstance(self.signed, bool | np.bool_):
             raise FormatError(f"signed must be True or False, not {self.signed!r}")
         least = 2 if self.signed else 1
         kind = "signed" if self.signed else "unsigned"
-        _require_integer("word_length", self.word_length, least, MAX_WORD_LENGTH, f" for a {kind} format")
+        _require_integer("word_length", self.word_length, least, self.LONGEST, f" for a {kind} format")
         _require_integer("fraction_length", self.fraction_length, -MAX_FRACTION_LENGTH, MAX_FRACTION_LENGTH)
         for name, value, allowed in (("rounding", self.rounding, ROUNDINGS), ("overflow", self.overflow, OVERFLOWS)):
             if not isinstance(value, str) or value not in allowed:
@@ -354,14 +356,18 @@ class FixedPoint:
     def _in_type(self, xp: ModuleType, values: Any, dtype: Any) -> Any:
         """Give values of the format in a floating type; for one that it does not hold, the next toward zero."""
         info = xp.finfo(dtype)
+        # As Python's floats, since a narrow type would round what it is compared with.
+        eps, largest, smallest = float(info.eps), float(info.max), float(info.smallest_normal)
         if (
-            math.ldexp(float(info.eps), self.word_length - self.signed - 1) <= 1
-            and max(-self.min, self.max) <= info.max
-            and self.step >= info.smallest_normal * info.eps
+            math.ldexp(eps, self.word_length - self.signed - 1) <= 1
+            and max(-self.min, self.max) <= largest
+            and self.step >= smallest * eps
         ):
             return arithmetic.cast(xp, values, dtype)
-        limit = math.floor(float(info.max) / self.step) * self.step
-        return arithmetic.toward_zero(xp, xp.clip(values, -limit, limit), dtype)
+        limit = math.floor(largest / self.step) * self.step
+        result = arithmetic.toward_zero(xp, xp.clip(values, -limit, limit), dtype)
+        result += 0.0  # what is nearer to zero than any number of the type keeps no sign of its own
+        return result
 
 
 def _require_integer(name: str, value: object, least: int, most: int, where: str = "") -> None:

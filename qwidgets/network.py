@@ -31,6 +31,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.folding import fold
 from qwidgets.capturing.inputs import InputSpec, TensorSpec
 from qwidgets.capturing.rows import Layer, Row, digest_of, find_rows, shape_of
 from qwidgets.capturing.tracing import graph_of, trace
@@ -61,6 +62,9 @@ class Network:
         For each weight and bias row its values, detached copies in float32 or float64, batch norm folded in.
     parameter_nodes
         For each weight and bias row the node that holds it before folding; a bias that only folding makes has none.
+    made
+        How each tensor of the graph that is computed of parameters and buffers alone is made of them: by its name, a
+        node that `qwidgets.capturing.folding.evaluate` computes.
     inputs
         What the network is fed.
     """
@@ -72,6 +76,7 @@ class Network:
     nodes: Mapping[str, Node]
     parameters: Mapping[str, Tensor]
     parameter_nodes: Mapping[str, Node]
+    made: Mapping[str, Node]
     inputs: InputSpec
     _outputs: pytree.TreeSpec = field(repr=False)
     _observed: GraphModule = field(repr=False)
@@ -125,7 +130,10 @@ def capture(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | No
     model = unwrapped(model)
     program = trace(model, tuple(args), dict(kwargs or {}))
     graph = graph_of(program)
-    found = find_rows(graph, _aliases(model), _leaves(model))
+    aliases = _aliases(model)
+    made = fold(graph, aliases)
+    graph.recompile()
+    found = find_rows(graph, aliases, _leaves(model))
     return Network(
         name=type(model).__name__,
         rows=tuple(found.rows.values()),
@@ -134,6 +142,7 @@ def capture(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | No
         nodes=MappingProxyType(found.nodes),
         parameters=MappingProxyType(found.parameters),
         parameter_nodes=MappingProxyType(found.parameter_nodes),
+        made=made,
         inputs=_input_spec(program, graph.graph.find_nodes(op="placeholder")),
         _outputs=program.call_spec.out_spec,
         _observed=_observing(graph, found.nodes),

@@ -7,7 +7,7 @@ It does no arithmetic of its own: channels with the same window are handed to `F
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,8 @@ class PerChannel:
     rounding: str = "half_away"
     overflow: str = "saturate"
 
+    FORMAT: ClassVar[type[FixedPoint]] = FixedPoint
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "fraction_lengths", tuple(self.fraction_lengths))
         if not self.fraction_lengths:
@@ -94,7 +96,7 @@ class PerChannel:
 
     def __getitem__(self, channel: int) -> FixedPoint:
         length = self.fraction_lengths[channel]
-        return FixedPoint(self.word_length, length, self.signed, self.rounding, self.overflow)
+        return self.FORMAT(self.word_length, length, self.signed, self.rounding, self.overflow)
 
     def __len__(self) -> int:
         return len(self.fraction_lengths)

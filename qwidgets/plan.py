@@ -8,7 +8,6 @@ for. What is drafted, committed and taken back is in :mod:`qwidgets.planning.dra
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,7 +16,8 @@ from qwidgets import schemes
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
-from qwidgets.planning import channel_counts, plan_file, plan_formats, plan_table
+from qwidgets.planning import accumulator_room, channel_counts, plan_file, plan_formats, plan_table
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS, Room
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.drafting import Drafting
 from qwidgets.planning.plan_previews import Previews
@@ -78,6 +78,7 @@ class Plan(Drafting):
         self._calibration = calibration
         self.digest = digest
         self._previews = Previews()
+        self._room = Room()
 
     # The network and its statistics
 
@@ -119,9 +120,13 @@ class Plan(Drafting):
         *,
         per_channel: bool = False,
         target: "str | Target | None" = None,
+        accumulator_bits: int = ACCUMULATOR_BITS,
         **options: object,
     ) -> dict[str, str]:
         """Draft what a scheme chooses, for the given tensors or for all; locked ones are passed over.
+
+        Where the largest sums that these formats can lead to would not fit their accumulators, the windows of weights
+        are higher and the words of activations shorter than the scheme has them: see :attr:`room`.
 
         Parameters
         ----------
@@ -135,6 +140,9 @@ class Plan(Drafting):
         target
             A name of :data:`qwidgets.targets.TARGETS` whose rules are kept: words no longer than it has, its signs,
             its rounding, a window per channel only where it takes one.
+        accumulator_bits
+            The width of the registers that sums are computed in, as for :func:`qwidgets.quantize`. With long words a
+            wide one keeps more accuracy; whoever runs the network must then have it, too.
         options
             What the scheme takes beside that, such as ``signed=True`` or ``percentile=99.9``.
 
@@ -145,16 +153,17 @@ class Plan(Drafting):
         Raises
         ------
         PlanError
-            There is no such scheme or target, or a tensor's name is unknown.
+            There is no such scheme or target, or a tensor's name is unknown, or no accumulator has that width.
         """
-        with self._guard:
+        accumulator_room.check_width(accumulator_bits)
+        with self._changing():
             chosen = list(self._rows) if names is None else [self._known(name) for name in names]
             calibration = self._calibrated()
             if target is not None:
                 from qwidgets import targets
 
-                fitting, left_out = targets.propose(
-                    self, calibration, target, chosen, word_length, scheme, per_channel, options
+                fitting, left_out, self._room = targets.propose(
+                    self, calibration, target, chosen, word_length, scheme, per_channel, accumulator_bits, options
                 )
                 self._draft(fitting, continues=False)
                 return left_out
@@ -163,8 +172,18 @@ class Plan(Drafting):
                 for name in chosen
                 if name not in self._timeline.now.locked
             }
-            self._draft(proposed, continues=False)
+            formats = {name: self[name] for name in self} | proposed
+            self._room = accumulator_room.leave(calibration, formats, proposed, accumulator_bits)
+            self._draft({**proposed, **self._room.formats}, continues=False)
         return {}
+
+    @property
+    def room(self) -> Room:
+        """What the last :meth:`propose` made coarser than its scheme chose, so that sums fit their accumulators.
+
+        ``str()`` of it says how many formats, and which width of the accumulators would leave them as they are.
+        """
+        return self._room
 
     # Steps that look at the network
 
@@ -270,7 +289,7 @@ class Plan(Drafting):
             found = search(self.network_of(model), self, data, Progress(progress, stop), budget)
         except Stopped:
             return None
-        with self._guard:
+        with self._changing():
             self._still(start)
             self._draft(found, continues=False)
         return found
@@ -282,15 +301,19 @@ class Plan(Drafting):
 
         Returns
         -------
-        None where the tensor stays in float, or takes its step from its layer's accumulator.
+        None where the tensor stays in float. Of a bias at its layer's accumulator, what 32 bits of the step that the
+        plan's formats give it would do; None where that is not known.
         """
         fmt = self[name] if fmt is None else fmt
-        return None if fmt is None else self._previews.of(self._calibrated(), self._known(name), fmt)
+        if fmt is None:
+            return None
+        return self._previews.of(self._calibrated(), self._known(name), fmt, self._timeline.now.current)
 
     def committed_preview(self, name: str) -> Preview | None:
         """As :meth:`preview`, for the committed format."""
-        fmt = self._timeline.now.committed[self._known(name)]
-        return None if fmt is None else self._previews.of(self._calibrated(), name, fmt)
+        committed = self._timeline.now.committed
+        fmt = committed[self._known(name)]
+        return None if fmt is None else self._previews.of(self._calibrated(), name, fmt, committed.__getitem__)
 
     def channels(
         self, name: str, fmt: FixedPoint | PerChannel | None = None, only: Sequence[int] | None = None
@@ -387,11 +410,14 @@ class Plan(Drafting):
         FileError
             The file cannot be written.
         """
-        plan_file.write(Path(path), self.network, self.digest, self._rows, self._timeline.now)
+        plan_file.write(path, self.network, self.digest, self._rows, self._timeline.now)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], calibration: "Calibration | None" = None) -> "Plan":
         """Read a plan that was saved. Without a calibration it knows the formats but can preview nothing.
+
+        A file that is not what was saved is refused. Who edits one by hand writes "edited by hand" in the place of its
+        checksum: it is then taken as it is, with an `EditedFileWarning`, and the edit is the last entry of the history.
 
         Raises
         ------
@@ -400,7 +426,7 @@ class Plan(Drafting):
         PlanError
             The plan belongs to another network than the calibration: what does not fit is named.
         """
-        content = plan_file.read(Path(path))
+        content = plan_file.read(path)
         plan = cls.__new__(cls)
         if calibration is None:
             plan._assemble(None, content.network, content.digest, content.rows, content.snapshot)
@@ -423,11 +449,11 @@ class Plan(Drafting):
         FileError, PlanError
             As for :meth:`load`; the plan is then as it was.
         """
-        content = plan_file.read(Path(path))
+        content = plan_file.read(path)
         content.check_fits(self.network, self.rows)
-        with self._guard:
+        with self._changing():
             self._step(content.snapshot_for(self._calibration))
-        self._tell("open", self._rows)
+            self._tell("open", self._rows)
 
     # Behind it
 
@@ -450,12 +476,12 @@ class Plan(Drafting):
             done = work(self.network_of(model), self, data, Progress(progress, stop))
         except Stopped:
             return None
-        with self._guard:
+        with self._changing():
             self._still(start)
             entry = Commit.now(note, {name: (start.committed[name], fmt) for name, fmt in done.formats.items()})
             committed = {**start.committed, **done.formats}
             self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
-        self._tell("commit", self._rows)
+            self._tell("commit", self._rows)
         return entry
 
     def _without_drafts(self) -> Snapshot:

@@ -49,10 +49,12 @@ class Preview:
         Mean squared error, its ratio to the mean square of the values in dB, and the largest absolute error, over the
         finite values. These are estimates that take values as evenly spread within their bin. A value that the format
         holds exactly is not told from its neighbours in the bin, so the SQNR of tensors that consist of such values
-        ends near 60 dB. ``sqnr_db`` is infinite where there is no error, NaN where there is no signal.
+        ends near 60 dB. ``sqnr_db`` is infinite where there is no error, NaN where there is no signal, or where its
+        square is too large for a float64.
     exact : bool
         Whether ``underflow`` and ``overflow`` are exact counts; otherwise they are upper bounds. They are exact for
-        every format of up to 8 bits with ``half_away`` rounding.
+        every format of up to 8 bits with ``half_away`` rounding, unless a float64 value lies below 2**-149 or from
+        2**128 up, off the grid, and an end of the format there, too.
     """
 
     count: int
@@ -86,13 +88,17 @@ class Edges(NamedTuple):
         near, far = grid.edges_of(counts.bins)
         positive = int(np.searchsorted(counts.bins, grid.MAGNITUDES))
         low, high = grid.key_to_value(counts.lowest), grid.key_to_value(counts.highest)
-        # The extremes are known exactly, which narrows the outermost bins.
+        # Below the grid and above it, the outermost bins hold more than lies between their edges.
+        for place, bin_of_all in ((0, 0), (positive, grid.MAGNITUDES)):
+            if place < near.size and counts.bins[place] == bin_of_all:
+                near[place] = min(near[place], counts.least)
+        # The extremes are known exactly, which narrows the outermost bins, or widens them.
         if positive:
-            far[positive - 1] = min(high, far[positive - 1])
-            near[0] = max(low, near[0])
+            far[positive - 1] = high
+            near[0] = low if low > 0 else near[0]
         if positive < near.size:
-            far[-1] = min(-low, far[-1])
-            near[positive] = max(-high, near[positive])
+            far[-1] = -low
+            near[positive] = -high if high < 0 else near[positive]
         return cls(near, far, counts.counts, *_run(near, far, counts.counts, positive), positive, counts.special)
 
     @property
@@ -120,7 +126,9 @@ def preview(edges: Edges, fmt: FixedPoint) -> Preview:
 def previews(edges: Edges, word_length: int, signed: bool) -> pd.DataFrame:
     """Preview the windows of a word length over the bits that occur, and one more above and below."""
     fmt = FixedPoint(word_length, signed=signed)
-    highest, lowest = (edges.far.max(), edges.near.min()) if edges.near.size else (1.0, 1.0)
+    # Windows beyond the grid tell no values apart.
+    ends = (edges.far.max(), edges.near.min()) if edges.near.size else (1.0, 1.0)
+    highest, lowest = np.clip(ends, 2.0**grid.LOWEST_OCTAVE, np.nextafter(2.0 ** (grid.HIGHEST_OCTAVE + 1), 0))
     top = int(np.frexp(highest)[1])
     msb = np.arange(top, int(np.frexp(lowest)[1]) - 3, -1)
     counted, errors = _assess_windows(edges, fmt, msb - fmt.msb)
@@ -153,7 +161,8 @@ def _quality(squares: Floats, signal: float, finite: int) -> tuple[Floats, Float
         return np.full(squares.size, np.nan), np.full(squares.size, np.nan)
     if not signal:
         return squares / finite, np.full(squares.size, np.nan)
-    with np.errstate(divide="ignore"):
+    squares = np.where(np.isnan(squares), np.inf, squares)  # differences of squares too large for a float64
+    with np.errstate(divide="ignore", invalid="ignore"):
         return squares / finite, 10 * (np.log10(signal) - np.log10(squares))
 
 

@@ -20,7 +20,8 @@ from qwidgets.bit_histogram import BitHistogram
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
-from qwidgets.planning import plan_formats
+from qwidgets.planning import plan_formats, shared_constants
+from qwidgets.planning.masks import masks
 from qwidgets.planning.plan_state import NumberFormat
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ def register_scheme(scheme: Scheme) -> Scheme:
 
 def propose(
     name: str, calibration: "Calibration", row: "Row", word_length: int, per_channel: bool, **options: object
-) -> NumberFormat:
+) -> NumberFormat | None:
     """Choose the format of a tensor; with ``per_channel``, of each output channel of a weight where that may be.
 
-    A bias then gets the format of its layer's accumulator. All channels have the sign that the whole tensor needs.
+    A bias then gets the format of its layer's accumulator, unless it is added to several. All channels have the sign
+    that the whole tensor needs. What masks the scores of an attention stays in float: None (see
+    `qwidgets.planning.masks`).
 
     Raises
     ------
@@ -65,10 +68,13 @@ def propose(
     CalibrationError
         The calibration does not know the weight's values.
     """
+    if masks(calibration, row):
+        return None
     histogram = calibration[row.name]
-    if per_channel and plan_formats.has_accumulator(row):
+    if per_channel and plan_formats.has_accumulator(row) and shared_constants.has_one_accumulator(calibration, row):
         return ACCUMULATOR
-    if not per_channel or plan_formats.why_not_per_channel(row):
+    whole = plan_formats.why_not_per_channel(row) or not shared_constants.has_output_channels_first(calibration, row)
+    if not per_channel or whole:
         return choose(name, histogram, word_length, **options)
     values = calibration.values(row.name)
     signed = options.pop("signed", None)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.folding import compute
 from qwidgets.capturing.fusion import Group, fold, scale_and_shift
 from qwidgets.errors import PlanError
 from qwidgets.integers.program import Observer, Parameter, Program, call
@@ -175,9 +176,14 @@ class QuantizedNetwork(nn.Module):
                 **dict(self.named_parameters(remove_duplicate=False)),
                 **dict(self.named_buffers(remove_duplicate=False)),
             }
-            self._on_device[target] = (
-                held[target] if target in held else attrgetter(target)(self.network.graph).detach().to(self.device)
-            )
+            if target in held:
+                tensor = held[target]
+            else:
+                tensor = attrgetter(target)(self.network.graph).detach()
+                if target in self.network.made:  # anew, of the weights that are there now
+                    home = tensor.device
+                    tensor = compute(self.network.made[target], lambda name: self.tensor(name).to(home))
+            self._on_device[target] = tensor.to(self.device)
         return self._on_device[target]
 
     def values(self, parameter: Parameter) -> Tensor:

@@ -391,24 +391,6 @@ def test_the_model_is_given_back_as_it_was() -> None:
     assert hook.id in model.net.fc._forward_hooks
 
 
-def test_buffers_that_the_model_writes_to_are_written_in_a_copy() -> None:
-    class Remembering(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.state: Tensor
-            self.register_buffer("state", torch.zeros(3))
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.state.add_(x.mean(0))
-            return x * self.state
-
-    model = Remembering()
-    network = capture(model, (torch.ones(2, 3),))
-    assert network.run((torch.ones(2, 3),), {}, lambda name, tensor: None).eq(1).all()
-    assert network.run((torch.ones(2, 3),), {}, lambda name, tensor: None).eq(2).all()
-    assert model.state.eq(0).all()
-
-
 def test_models_can_be_captured_in_several_threads_at_once() -> None:
     model, example = lively(ResNet()).train(), (torch.randn(2, 3, 10, 10),)
     with ThreadPoolExecutor(4) as threads:

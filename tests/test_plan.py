@@ -344,7 +344,7 @@ def test_a_plan_of_another_network_names_what_does_not_fit_and_changes_nothing(p
         (lambda text: "", "damaged"),
         (lambda text: '{"some": "json"}', "no plan"),
         (lambda text: "[1, 2]", "no plan"),
-        (lambda text: text.replace('"schema": 2', '"schema": 99'), "update it"),
+        (lambda text: text.replace('"schema": 3', '"schema": 99'), "update it"),
         (lambda text: text.replace('"word_length": 8', '"word_length": 99'), "word_length"),
         (lambda text: text.replace('"word_length": 8', '"word_size": 8'), "word_size"),
         (lambda text: text.replace('"history"', '"herstory"'), "history"),
@@ -375,7 +375,7 @@ def test_the_file_is_json_that_names_its_layout(plan: Plan, tmp_path: Path) -> N
     plan.save(tmp_path / "plan.json")
     content = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert content["qwidgets"] == "plan"
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["tensors"][1]["format"]["word_length"] == 8
 
 

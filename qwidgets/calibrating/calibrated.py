@@ -4,8 +4,10 @@ A `Calibration` keeps a bit histogram of each tensor, a few kilobytes whatever t
 weights; never a value of the data. It merges, saves and loads, and is the door to `Plan`.
 """
 
+import dataclasses
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,14 +18,20 @@ from torch import Tensor, nn
 
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibrating import calibration_file
+from qwidgets.calibrating.interruption import undisturbed
 from qwidgets.calibrating.ranks import Ranks
+from qwidgets.capturing import sums as network_sums
 from qwidgets.capturing.inputs import InputSpec
 from qwidgets.capturing.rows import difference
+from qwidgets.capturing.sums import Sum
 from qwidgets.errors import CalibrationError
 from qwidgets.network import Network, Row
 
 if TYPE_CHECKING:
     from qwidgets.plan import Plan
+
+WHOLE_BATCHES = threading.RLock()
+"""Held while a batch is added to a calibration, and by who must not find part of one."""
 
 
 class Calibration:
@@ -49,6 +57,8 @@ class Calibration:
         The values of each weight and bias row, batch norm folded in; empty if an older version saved it.
     model
         The network itself, as it was given to :func:`qwidgets.calibrate`; None where these statistics came from a file.
+    sums
+        What each operation sums up, so that formats can leave that room; empty if an older version saved it.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class Calibration:
         complete: bool = False,
         parameters: Mapping[str, Tensor] = MappingProxyType({}),
         model: nn.Module | None = None,
+        sums: tuple[Sum, ...] = (),
     ) -> None:
         self.network = network
         self.digest = digest
@@ -76,6 +87,7 @@ class Calibration:
         self.complete = complete
         self.parameters = parameters
         self.model = model
+        self.sums = sums
         self._rows = {row.name: row for row in rows}
         self._histograms = dict(histograms)
 
@@ -95,6 +107,7 @@ class Calibration:
             total_batches=total_batches,
             parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
             model=model,
+            sums=network_sums.find(network),
         )
 
     @classmethod
@@ -140,6 +153,7 @@ class Calibration:
             complete=all(complete),
             parameters=own.parameters,
             model=own.model,
+            sums=own.sums,
         )
 
     def _without_data(self, parameters: bool) -> Self:
@@ -151,6 +165,7 @@ class Calibration:
             {name: self[name] if name in self._constant else BitHistogram() for name in self},
             device=self.device,
             parameters=self.parameters if parameters else {},
+            sums=self.sums,
         )
 
     def with_values(
@@ -183,6 +198,7 @@ class Calibration:
             complete=self.complete,
             parameters={**self.parameters, **values},
             model=self.model,
+            sums=self.sums,
         )
 
     def values(self, name: str) -> Tensor:
@@ -270,23 +286,21 @@ class Calibration:
             The other one is of another network or of other weights; the text names the difference.
         """
         self.check_same(other)
-        histograms = {
-            row.name: self[row.name] if row.name in self._constant else self[row.name] + other[row.name]
-            for row in self.rows
-        }
-        return Calibration(
-            self.network,
-            self.digest,
-            self.rows,
-            self.inputs,
-            histograms,
-            device=self.device if self.device == other.device else f"{self.device}, {other.device}",
-            batches=self.batches + other.batches,
-            total_batches=_sum((self.total_batches, other.total_batches)),
-            complete=self.complete and other.complete,
-            parameters=self.parameters or other.parameters,
-            model=self.model or other.model,
-        )
+        with WHOLE_BATCHES:
+            return Calibration(
+                self.network,
+                self.digest,
+                self.rows,
+                self.inputs,
+                {name: self[name] if name in self._constant else self[name] + other[name] for name in self},
+                device=self.device if self.device == other.device else f"{self.device}, {other.device}",
+                batches=self.batches + other.batches,
+                total_batches=_sum((self.total_batches, other.total_batches)),
+                complete=self.complete and other.complete,
+                parameters=self.parameters or other.parameters,
+                model=self.model or other.model,
+                sums=self.sums or other.sums,
+            )
 
     def take_in(self, other: "Calibration") -> Self:
         """Add what the other one counted, as if it went on where this one ended, and give this one back.
@@ -297,15 +311,17 @@ class Calibration:
             See `merge`; this one is then unchanged.
         """
         self.check_same(other)
-        for name in self._rows.keys() - self._constant:
-            self._histograms[name] += other[name]
-        self.total_batches = _sum((self.batches, other.total_batches))
-        self.batches += other.batches
-        self.complete = other.complete
-        self.parameters = self.parameters or other.parameters
-        self.model = self.model or other.model
-        if other.device not in self.device.split(", "):
-            self.device += f", {other.device}"
+        sums = {name: self[name] + other[name] for name in self._rows.keys() - self._constant}
+        with undisturbed(), WHOLE_BATCHES:
+            self._histograms |= sums
+            self.total_batches = _sum((self.batches, other.total_batches))
+            self.batches += other.batches
+            self.complete = other.complete
+            self.parameters = self.parameters or other.parameters
+            self.model = self.model or other.model
+            self.sums = self.sums or other.sums
+            if other.device not in self.device.split(", "):
+                self.device += f", {other.device}"
         return self
 
     @property
@@ -317,9 +333,11 @@ class Calibration:
         it, since activations depend on them.
         """
         digest = hashlib.sha256(BitHistogram.GRID.encode())
-        for name in sorted(self._rows.keys() - self._constant):
+        with WHOLE_BATCHES:
+            counted = {name: self[name].to_arrays() for name in sorted(self._rows.keys() - self._constant)}
+        for name, arrays in counted.items():
             digest.update(f"\n{name}\n".encode())
-            for array in self[name].to_arrays().values():
+            for array in arrays.values():
                 digest.update(f"{array.size}\n".encode())
                 digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -370,7 +388,8 @@ class Calibration:
         scheme
             A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
         options
-            ``per_channel``, ``target`` and what the scheme takes; see :meth:`qwidgets.plan.Plan.propose`.
+            ``per_channel``, ``target``, ``accumulator_bits`` and what the scheme takes; see
+            :meth:`qwidgets.plan.Plan.propose`.
         """
         from qwidgets.plan import Plan  # the plan is built on the calibration
 
@@ -378,7 +397,8 @@ class Calibration:
         plan.propose(word_length=word_length, scheme=scheme, **options)
         target = options.get("target")
         suffix = f", for {getattr(target, 'name', target)}" if target else ""
-        plan.commit(note=f"{scheme}, {word_length} bits{suffix}")
+        coarser = f"; {plan.room}" if plan.room.formats else ""
+        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}")
         return plan
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -389,15 +409,18 @@ class Calibration:
         FileError
             The file cannot be written; what was there before is unchanged.
         """
-        facts = {
-            "network": self.network,
-            "digest": self.digest,
-            "device": self.device,
-            "batches": self.batches,
-            "total_batches": self.total_batches,
-            "complete": self.complete,
-        }
-        calibration_file.write(path, facts, self.rows, self.inputs, self._histograms, self.parameters)
+        with WHOLE_BATCHES:
+            histograms = {name: self[name] + BitHistogram() for name in self}
+            facts = {
+                "network": self.network,
+                "digest": self.digest,
+                "device": self.device,
+                "batches": self.batches,
+                "total_batches": self.total_batches,
+                "complete": self.complete,
+                "sums": [dataclasses.asdict(each) for each in self.sums],
+            }
+        calibration_file.write(path, facts, self.rows, self.inputs, histograms, self.parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

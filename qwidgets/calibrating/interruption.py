@@ -3,8 +3,10 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 @contextlib.contextmanager
@@ -14,22 +16,46 @@ def finished_first() -> Iterator[None]:
     A second interrupt is heard at once. Where Python's own handler is not the one that is set, or outside the main
     thread, which hears no signals, nothing changes.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    default = signal.default_int_handler
+    if _handler() is not default:
         yield
         return
-    heard = 0
+    heard, over = 0, False
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal heard
         heard += 1
-        if heard > 1:
-            signal.default_int_handler(number, frame)
+        if heard > 1 and not over:
+            default(number, frame)
 
-    signal.signal(signal.SIGINT, note)
     try:
+        signal.signal(signal.SIGINT, note)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        over = True
+        signal.signal(signal.SIGINT, default)
     if heard:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hear interrupts after the block, however many there are and whoever hears them. For what takes no time."""
+    handler = _handler()
+    if handler is None:
+        yield
+        return
+    heard: list[FrameType | None] = []
+    try:
+        signal.signal(signal.SIGINT, lambda _, frame: heard.append(frame))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        for frame in heard:
+            handler(signal.SIGINT, frame)
+
+
+def _handler() -> Handler | None:
+    """Give the function that hears interrupts; None where there is none, or not in this thread."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if callable(handler) and threading.current_thread() is threading.main_thread() else None

@@ -121,20 +121,20 @@ class Ranks:
 
     def _summed(self, histograms: Sequence[BitHistogram], place: torch.device) -> Iterator[BitHistogram]:
         cells = np.zeros((len(histograms), CELLS), np.int64)
-        extremes = np.empty((len(histograms), 2))
+        extremes = np.full((len(histograms), 3), np.nan)
         for row, arrays in enumerate(histogram.to_arrays() for histogram in histograms):
             cells[row, arrays["bins"]] = arrays["counts"]
             cells[row, BINS:] = arrays["special"]
-            extremes[row] = arrays["extremes"]
-        # The lowest of the low ends and of the negated high ends; infinity stands for none.
-        ends = np.where(np.isnan(extremes), np.inf, extremes * (1, -1))
+            extremes[row, : arrays["extremes"].size] = arrays["extremes"]
+        # The lowest of the low ends, of the negated high ends and of the least magnitudes; infinity stands for none.
+        ends = np.where(np.isnan(extremes), np.inf, extremes * (1, -1, 1))
         cells = self._reduced(cells, torch.distributed.ReduceOp.SUM, place)
         ends = self._reduced(ends, torch.distributed.ReduceOp.MIN, place)
-        extremes = np.where(np.isinf(ends), np.nan, ends * (1, -1))
+        extremes = np.where(np.isinf(ends), np.nan, ends * (1, -1, 1))
         for counted, extreme in zip(cells, extremes, strict=True):
             bins = np.flatnonzero(counted[:BINS])
             arrays = {"bins": bins.astype(np.int32), "counts": counted[bins], "special": counted[BINS:]}
-            yield BitHistogram.from_arrays({**arrays, "extremes": extreme})
+            yield BitHistogram.from_arrays({**arrays, "extremes": extreme[: 2 + np.isfinite(extreme[2])]})
 
     def _reduced(self, values: Any, how: torch.distributed.ReduceOp.RedOpType, place: torch.device) -> Any:
         tensor = torch.from_numpy(values).to(place)

@@ -1,14 +1,15 @@
 """The tensors of a graph that do not depend on its inputs: parameters, buffers, what is computed from them alone."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
-from torch.fx.node import map_arg
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.folding import evaluate
 
 
 class Constants:
@@ -60,17 +61,8 @@ class Constants:
     def _evaluate(self, node: Node) -> Any:
         if node not in self._values:
             if node.op == "get_attr":
-                assert isinstance(node.target, str)
-                value: Any = self._graph
-                for part in node.target.split("."):
-                    value = getattr(value, part)
+                value: Any = attrgetter(str(node.target))(self._graph)
             else:
-                args: Any = map_arg(node.args, self._evaluate)
-                kwargs: Any = map_arg(node.kwargs, self._evaluate)
-                if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
-                    args = (args[0].clone(), *args[1:])  # what it would change may be the model's own
-                assert callable(node.target)
-                with torch.no_grad():
-                    value = node.target(*args, **kwargs)
+                value = evaluate(node, self._evaluate)
             self._values[node] = value
         return self._values[node]

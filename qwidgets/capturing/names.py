@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from torch.fx import Node
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.folding import parameters_behind
 from qwidgets.capturing.fusion import Group
 
 
@@ -73,7 +74,7 @@ class Names:
         """The layer that owns the weight which the node multiplies with."""
         weight = node.args[1] if operations.is_batch_norm(node) else operations.weight_of(node)
         weight = weight or operations.slopes_of(node)
-        if not isinstance(weight, Node):
+        if not isinstance(weight, Node) or operations.trail_of(weight)[-1].op != "get_attr":
             return None
         for target in parameters_behind(weight):
             name = self.of_parameter(target, node)
@@ -85,14 +86,6 @@ class Names:
             if leaf.endswith("_weight"):
                 return name.removesuffix("_weight")
         return None
-
-
-def parameters_behind(node: Node) -> list[str]:
-    """Give the names of the parameters and buffers from which a constant is made."""
-    if node.op == "get_attr":
-        assert isinstance(node.target, str)
-        return [node.target]
-    return [target for before in node.all_input_nodes for target in parameters_behind(before)]
 
 
 def _stack(node: Node) -> tuple[str, str]:

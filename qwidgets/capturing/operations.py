@@ -4,13 +4,16 @@ Capturing asks these questions of the nodes of a ``torch.fx`` graph of ATen oper
 names or formats.
 """
 
+import math
+from typing import Any
+
 import torch
 from torch.fx import Node
 
 # fmt: off
 _MOVING = frozenset([
     "alias", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "chunk", "clone", "constant_pad_nd",
-    "contiguous", "copy", "detach", "diagonal", "expand", "expand_as", "fill", "flatten", "flip", "gather",
+    "contiguous", "copy", "detach", "diagonal", "expand", "expand_as", "flatten", "flip", "gather",
     "getitem", "im2col", "index", "index_select", "lift_fresh_copy", "masked_fill", "masked_select", "mT",
     "movedim", "narrow", "numpy_T", "pad", "permute", "pin_memory", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "ravel", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat",
@@ -30,8 +33,8 @@ _SPELLINGS = {
     "true_divide": "div",
 }
 _FILLING = frozenset([
-    "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "full", "full_like", "new_empty", "new_full",
-    "new_ones", "new_zeros", "ones", "ones_like", "scalar_tensor", "zeros", "zeros_like",
+    "empty", "empty_like", "empty_permuted", "empty_strided", "fill", "full", "full_like", "new_empty", "new_full",
+    "new_ones", "new_zeros", "ones", "ones_like", "scalar_tensor", "zero", "zeros", "zeros_like",
 ])
 _DROPOUT = frozenset(["dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"])
 _CONVOLUTIONS = frozenset(["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"])
@@ -48,6 +51,9 @@ _NORMALIZING = frozenset([
 _ATTENTION = frozenset(["scaled_dot_product_attention"])
 # fmt: on
 
+FILLED_WITH = "qwidgets_filled_with"
+"""In a node's ``meta``: the number that a folded constant is full of."""
+
 
 def name_of(node: Node) -> str:
     """The operation's name without its overload or the underscore of an in-place one: ``conv2d``, ``add``, ``relu``.
@@ -61,6 +67,19 @@ def name_of(node: Node) -> str:
     name = name.rstrip("_") or name
     overload = f"{name}.{getattr(node.target, '_overloadname', '')}"
     return _SPELLINGS.get(overload) or _SPELLINGS.get(name, name)
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """Give the arguments of an operation by name, those that were left out too."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {}
+    passed = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
+    return {
+        item.name: passed.get(item.name, item.default_value)
+        for item in schema.arguments
+        if item.name in passed or item.has_default_value()
+    }
 
 
 def value_of(node: Node) -> object:
@@ -94,7 +113,7 @@ def only_moves(node: Node) -> bool:
     if node.op != "call_function" or name_of(node) not in _MOVING:
         return False
     if name_of(node) == "getitem":
-        return only_moves(node.all_input_nodes[0])
+        return _carries_floats(node) and only_moves(node.all_input_nodes[0])
     carrying = [before for before in node.all_input_nodes if _carries_floats(before)]
     if name_of(node) in {"max", "min"} and len(carrying) > 1:
         return False
@@ -103,7 +122,24 @@ def only_moves(node: Node) -> bool:
 
 def only_fills(node: Node) -> bool:
     """Whether the node makes a tensor that says nothing: of zeros, of ones, of one number."""
-    return node.op == "call_function" and name_of(node) in _FILLING
+    return (node.op == "call_function" and name_of(node) in _FILLING) or FILLED_WITH in node.meta
+
+
+def filled_with(node: Node) -> float | None:
+    """Give the number that a node makes a tensor of, where one is known."""
+    if FILLED_WITH in node.meta:
+        return float(node.meta[FILLED_WITH])
+    name = name_of(node)
+    if name.removeprefix("new_").removesuffix("_like") in {"zeros", "ones"}:
+        return float("ones" in name)
+    position = {"full": 1, "full_like": 1, "new_full": 2, "scalar_tensor": 0}.get(name)
+    number = None if position is None else node.args[position]
+    return float(number) if isinstance(number, bool | int | float) else None
+
+
+def is_exact_number(number: float) -> bool:
+    """Whether integer hardware has a number as it is: a significand of at most 15 bits, and a power of two."""
+    return math.isfinite(number) and math.ldexp(math.frexp(number)[0], 15).is_integer()
 
 
 def is_lookup(node: Node) -> bool:

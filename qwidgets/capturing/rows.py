@@ -14,6 +14,7 @@ from torch.fx import GraphModule, Node
 
 from qwidgets.capturing import fusion, operations
 from qwidgets.capturing.constants import Constants
+from qwidgets.capturing.folding import MADE_OF, MOVED, parameters_behind
 from qwidgets.capturing.fusion import Group
 from qwidgets.capturing.names import Names
 
@@ -172,8 +173,8 @@ class Rows:
             user = next((step for step in way if operations.is_lookup(step)), head)
             kind: Kind = "bias" if node is bias else "weight"
             name = f"{self._names.of_operation(user)}.{kind}"
-            if source.op == "get_attr":
-                name = self._names.of_parameter(str(source.target), user)
+            if source.op == "get_attr" and (MADE_OF not in source.meta or MOVED in source.meta):
+                name = self._names.of_parameter(parameters_behind(source)[0], user)
                 kind = "bias" if name.rpartition(".")[2].startswith("bias") else kind
             identity = self._constants.identity(source)
             row = self._add_parameter(identity, name, kind, user, self._constants.value(source))

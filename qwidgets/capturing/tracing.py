@@ -25,6 +25,12 @@ from torch.fx import GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
+from qwidgets.capturing.functional import (
+    make_functional,
+    without_views_that_are_written_through,
+    writes_through_views,
+)
+from qwidgets.capturing.plain_operations import simplify
 from qwidgets.errors import CaptureError
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -55,6 +61,10 @@ def trace(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
                 if isinstance(leaf, Tensor) and leaf.ndim:
                     shapes[leaf] = {0: Dim.AUTO}
             program = torch.export.export(twin, args, kwargs, dynamic_shapes=shapes, strict=False)
+            if writes_through_views(program.graph):
+                program = without_views_that_are_written_through(program)
+    except CaptureError as error:
+        raise CaptureError(f"{type(model).__name__} cannot be captured: {error}") from error
     except Exception as error:
         raise CaptureError(
             f"{type(model).__name__} cannot be captured{_where(error)}: {_first_lines(error)}\n"
@@ -66,7 +76,15 @@ def trace(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
 
 
 def graph_of(program: ExportedProgram) -> GraphModule:
-    """Give the program as a module that shares its parameters, owns its buffers, and holds the bare operations."""
+    """Give the program as a module that shares its parameters, owns its buffers, and holds the bare operations.
+
+    None of them works in place, and none is another one in disguise.
+
+    Raises
+    ------
+    CaptureError
+        An operation in place has no other form, or the network reads a buffer that it writes to.
+    """
     module = program.module()
     assert isinstance(module, GraphModule)
     module._forward_pre_hooks.clear()  # these check the shapes of the inputs, which is done elsewhere with better words
@@ -83,7 +101,8 @@ def graph_of(program: ExportedProgram) -> GraphModule:
         elif operations.is_idle_dropout(node):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
-    module.graph.eliminate_dead_code()
+    make_functional(module)
+    simplify(module)
     module.delete_all_unused_submodules()
     module.recompile()
     return module

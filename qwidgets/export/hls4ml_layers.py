@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from qwidgets.accumulator_format import in_steps
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
@@ -167,7 +168,7 @@ def _linear(operation: Operation) -> list[Piece]:
 
 
 def _weighted(operation: Operation, layer: nn.Module, weight: Tensor, fmt: FixedPoint) -> list[Piece]:
-    sums = operation.program.sums[operation.node]
+    sums = _sums(operation)
     types = {"weight": _constant_type(fmt), "accum": holding(sums), "result": operation.result}
     layer.weight = nn.Parameter(weight, requires_grad=False)
     if operation["bias"] is not None:
@@ -181,9 +182,9 @@ def _bias(operation: Operation, lsb: int) -> tuple[Tensor, str]:
     values, fmt = operation.parameter("bias")
     if -fmt.fraction_length >= lsb:
         return values, _constant_type(fmt)
-    aligned = FixedPoint(MAX_WORD_LENGTH, -lsb, rounding=fmt.rounding)
-    codes = aligned.to_integer(values)
-    return aligned.from_integer(codes), holding(Codes(lsb, min(int(codes.min()), 0), max(int(codes.max()), 0)))
+    steps = in_steps(values, lsb, fmt.rounding)
+    codes = Codes(lsb, min(int(steps.min()), 0), max(int(steps.max()), 0))
+    return steps * 2.0**lsb, holding(codes)
 
 
 def _constant_type(fmt: FixedPoint) -> str:
@@ -351,8 +352,23 @@ def _merge(operation: Operation) -> list[Piece]:
         raise operation.refused("its operands must be two tensors of the same shape there")
     if operation.arguments.get("alpha", 1) != 1:
         raise operation.refused("hls4ml has no alpha")
+    if name != "mul" and min(operation.codes("self").lsb, operation.codes("other").lsb) < _sums(operation).lsb:
+        raise operation.refused(
+            "its operands' steps lie so far apart that the finer one is rounded to what a sum of 32 bits holds, and "
+            "hls4ml adds them as they are; raise the window of the finer one"
+        )
+    needed = operation.program.accumulators[operation.program.row_of(operation.node)].needed_bits
+    if needed > MAX_WORD_LENGTH:
+        raise operation.refused(
+            f"what it computes may need {needed} bits, of which quantize() keeps 32 and hls4ml all; give what it reads "
+            "shorter words"
+        )
     function = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}[name]
     return [Piece(operation.name, function, {"result": operation.result})]
+
+
+def _sums(operation: Operation) -> Codes:
+    return operation.program.sums[operation.node]
 
 
 @_translates("flatten", "view", "reshape", "_unsafe_view", "squeeze")

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from qwidgets.accumulator_format import AccumulatorFormat
+from qwidgets.accumulator_format import AccumulatorFormat, stored
 from qwidgets.atomic_file import replacing
 from qwidgets.capturing.rows import Row
 from qwidgets.errors import ExportError
@@ -101,6 +101,7 @@ def _record(plan: Plan, model: nn.Module | None) -> dict[str, Any]:
     quantized = committed_network(plan, model)
     measured = plan.measured
     assert measured is not None  # or there would be no network
+    formats = {row: fmt and stored(fmt) for row, fmt in quantized.program.formats.items()}
     last = {name: commit for commit in plan.history for name, (old, new) in commit.changes.items() if old != new}
     record = {
         "qwidgets": "record",
@@ -111,11 +112,11 @@ def _record(plan: Plan, model: nn.Module | None) -> dict[str, Any]:
         "tensors": [
             {
                 **_place(row),
-                "format": _packed(plan.committed[row.name], quantized.program.formats[row.name]),
+                "format": _packed(plan.committed[row.name], formats[row.name]),
                 "computed_in_float": quantized.float_islands.get(row.name),
                 "locked": row.name in plan.locked,
                 "change": _signed(last[row.name]) if row.name in last else None,
-                "counts": _counts(plan, row.name, quantized.program.formats[row.name]),
+                "counts": _counts(plan, row.name, formats[row.name]),
             }
             for row in plan.rows
         ],

@@ -15,7 +15,7 @@ from qwidgets.atomic_file import replacing
 from qwidgets.errors import ExportError
 from qwidgets.export.committed import committed_network
 from qwidgets.export.onnx_names import onnx_names
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.per_channel import CHANNELS_FIRST, PerChannel
 from qwidgets.plan import Plan
 
@@ -75,6 +75,11 @@ def to_aimet(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None =
             continue
         if fmt.overflow != "saturate":
             raise ExportError(f"{row.name!r} wraps around, and AIMET saturates")
+        if fmt.word_length > MAX_WORD_LENGTH:
+            raise ExportError(
+                f"{row.name!r} needs {fmt.word_length} bits at the step of its layer's sums, and AIMET has "
+                f"{MAX_WORD_LENGTH}; plan.propose() and plan.commit() give its layer's weight a window in which it fits"
+            )
         if isinstance(fmt, PerChannel) and row.operation not in CHANNELS_FIRST:
             raise ExportError(f"{row.name!r} has channels along another axis than AIMET takes them to lie")
         kind = "param_encodings" if row.kind in ("weight", "bias") else "activation_encodings"

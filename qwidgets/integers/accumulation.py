@@ -14,15 +14,14 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
+from qwidgets.planning.accumulator_room import check_width
 
 Bilinear = Callable[[Tensor, Tensor], Tensor]
 """A convolution, a matrix product, a product: linear in each of two tensors."""
 
 FLOAT64_HOLDS = 2**53
-WIDEST_ACCUMULATOR = 53
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +81,16 @@ class Accumulator:
     ----------
     bits
         Its width, the sign bit counted; 2 to 53.
+
+    Attributes
+    ----------
+    needed_bits
+        The width that holds every sum that it was asked about, whatever the data.
     """
 
     def __init__(self, bits: int) -> None:
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= WIDEST_ACCUMULATOR:
-            raise PlanError(f"an accumulator has 2 to {WIDEST_ACCUMULATOR} bits, not {bits!r}")
+        check_width(bits)
+        self.needed_bits = 0
         self.limit = 1 << (bits - 1)
         self._overflows = torch.zeros((), dtype=torch.int64)
 
@@ -95,15 +99,20 @@ class Accumulator:
         """How many sums did not fit since it was made."""
         return int(self._overflows)
 
+    def fits(self, codes: Codes) -> bool:
+        """Whether it holds all these sums."""
+        return codes.low >= -self.limit and codes.high < self.limit
+
     def codes(self, codes: Codes) -> Codes:
         """Give what is known of sums after they went through it."""
-        if codes.low >= -self.limit and codes.high < self.limit:
+        self.needed_bits = max(self.needed_bits, 1 + max((-1 - codes.low).bit_length(), codes.high.bit_length()))
+        if self.fits(codes):
             return codes
         return dataclasses.replace(codes, low=-self.limit, high=self.limit - 1)
 
     def hold(self, total: Tensor, codes: Codes) -> Tensor:
         """Wrap exact sums ``total``, of which ``codes`` is known, into the register."""
-        if self.codes(codes) == codes:
+        if self.fits(codes):
             return total
         steps = total.double() * 2.0**-codes.lsb
         wrapped = torch.remainder(steps + self.limit, 2 * self.limit) - self.limit

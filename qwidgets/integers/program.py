@@ -17,17 +17,21 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.capturing import operations
+from qwidgets.capturing.operations import arguments as arguments  # also for those who read a program
 from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.accumulation import FLOAT64_HOLDS, Accumulator, Codes
-from qwidgets.integers.rules import RULES, Call, Exact, Operand, whole_numbers
+from qwidgets.integers.rules import RULES, Call, Exact, Operand, constant, whole_numbers
 from qwidgets.network import Layer, Network
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning.adjustments import NONE
 from qwidgets.planning.plan_state import Format
 
 Observer = Callable[[str, Tensor], object]
+
+FLOAT32_REACHES = 127
+"""Values from 2 to the power of this on may not be had in float32: what masks with the lowest of them, say."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ class Program:
             self._set(node, lambda look: look(parameter), self.operand(parameter))
         elif node.op == "output":
             self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
+        elif operations.only_fills(node) and operations.is_float(node):
+            self._fill(node)
         elif node.op == "call_function":
             if node in self._folded:
                 before = node.all_input_nodes[0]
@@ -159,6 +165,25 @@ class Program:
                 self._move(node)
             else:
                 self._compute(node)
+
+    def _fill(self, node: Node) -> None:
+        """A tensor of one number has the codes of that number, where it has any."""
+        number = operations.filled_with(node)
+        if number is None or not operations.is_exact_number(number):
+            if node.op == "call_function":
+                self._set(node, self._in_float(node, {}), None)
+            return
+        factor, lsb = constant(number)
+        codes, shape = Codes(lsb, min(factor, 0), max(factor, 0)), _shape(node)
+        if node.op == "call_function":
+            self._set(node, lambda look: call(node, {}, look).to(codes.carrier), Operand(codes, shape))
+            return
+        sizes = [size or 0 for size in shape]
+        self._set(
+            node,
+            lambda look: torch.full(sizes, number, dtype=codes.carrier, device=look(torch.device("cpu"))),
+            Operand(codes, shape, torch.full(sizes, factor)),
+        )
 
     def _set(self, node: Node, step: Step, operand: Operand | None) -> None:
         self.steps[node] = step
@@ -224,9 +249,12 @@ class Program:
         assert row is not None
         if x is None or weight is None:
             return
-        fmt = ACCUMULATOR.at(x.codes.lsb, weight)
+        fmt = ACCUMULATOR.holding(self._parameters[row], x.codes.lsb, weight)
         if self.formats[row] not in (None, fmt):
-            raise PlanError(f"{row!r} is added to accumulators of different steps; give it a window instead")
+            raise PlanError(
+                f"{row!r} is added to accumulators of different steps; give it a window instead: "
+                f"plan.propose({weight.word_length}, names=[{row!r}]) and plan.commit()"
+            )
         self.formats[row] = fmt
         self.codes[row] = fmt.to_integer(self._parameters[row])
 
@@ -251,6 +279,8 @@ class Program:
             exact = RULES[name](Call(name, arguments, operation, accumulator))
         if exact is None:
             return None, f"{name} has no integer form with these arguments"
+        if exact.codes.lsb + exact.codes.largest.bit_length() > FLOAT32_REACHES:
+            return None, f"{name} reaches beyond what a float32 holds"
         if exact.codes.largest > FLOAT64_HOLDS:
             return None, f"the integers of {name} need more than 53 bits"
         return exact, ""
@@ -286,14 +316,13 @@ class Program:
         """Run an operation as the model does, in the model's float type."""
 
         def look_in_float(look: Lookup) -> Lookup:
-            def found(value: Any) -> Any:
+            def in_float(value: Any) -> Any:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
-                if value in self.operands:
-                    return look(value).to(_dtype(value))
-                return look(value)
+                found = look(value)
+                return found.to(_dtype(value)) if value in self.operands and isinstance(found, Tensor) else found
 
-            return found
+            return in_float
 
         return lambda look: call(node, given, look_in_float(look))
 
@@ -349,19 +378,6 @@ def constant_rows(network: Network) -> dict[Node, str]:
         if node.target in of_target:
             rows[node] = of_target[node.target]
     return rows
-
-
-def arguments(node: Node) -> dict[str, Any]:
-    """Give the arguments of an operation by name, those that were left out too."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return {}
-    passed = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
-    return {
-        item.name: passed.get(item.name, item.default_value)
-        for item in schema.arguments
-        if item.name in passed or item.has_default_value()
-    }
 
 
 def call(node: Node, given: Mapping[str, Any], look: Lookup) -> Any:

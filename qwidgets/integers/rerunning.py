@@ -19,9 +19,8 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Coding, Parameter, Program, constant_rows
 from qwidgets.network import Network
 from qwidgets.per_channel import PerChannel
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.planning.plan_state import Format
-
-ACCUMULATOR_BITS = 32
 
 
 class Rerun:
@@ -42,6 +41,8 @@ class Rerun:
         For each, the flat arguments of a call. They must not be changed meanwhile.
     device
         Where to compute; the arguments lie there.
+    accumulator_bits
+        The width of the registers that sums are computed in.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Rerun:
         formats: Mapping[str, Format],
         batches: Sequence[Sequence[Any]],
         device: torch.device,
+        accumulator_bits: int = ACCUMULATOR_BITS,
     ) -> None:
         self.position = 0
+        self._accumulator_bits = accumulator_bits
         self._network = network
         self._nodes: list[Node] = list(network.graph.graph.nodes)
         self._overwriting = [place for place, node in enumerate(self._nodes) if _overwrites(node)]
@@ -69,7 +72,7 @@ class Rerun:
 
     def under(self, formats: Mapping[str, Format]) -> Program:
         """Give the network's program under some formats."""
-        return Program(self._network, formats, ACCUMULATOR_BITS, self._coding)
+        return Program(self._network, formats, self._accumulator_bits, self._coding)
 
     def start_of(self, row: str) -> int:
         """Give the position up to which the format of a row changes nothing, those of accumulators aside."""

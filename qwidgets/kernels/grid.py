@@ -6,6 +6,8 @@ float32 values have octaves of their own. Zeros, NaN and the two infinities have
 counts.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +42,21 @@ def value_to_key(value: float) -> int:
     """Give the sortable integer key of a float64 value that is not NaN."""
     bits = int(np.float64(value).view(np.int64))
     return bits if bits >= 0 else bits ^ 0x7FFFFFFFFFFFFFFF
+
+
+def cell_of(value: float) -> int:
+    """Give the cell that a finite value is counted in.
+
+    Examples
+    --------
+    >>> cell_of(0.0) == ZEROS, cell_of(-1.5) - MAGNITUDES == cell_of(1.5) == -LOWEST_OCTAVE * STEPS + 128
+    (True, True)
+    """
+    if not value:
+        return ZEROS
+    mantissa, exponent = math.frexp(abs(value))
+    place = (exponent - 1 - LOWEST_OCTAVE) * STEPS + int((2 * mantissa - 1) * STEPS)
+    return min(max(place, 0), MAGNITUDES - 1) + (MAGNITUDES if value < 0 else 0)
 
 
 def octave_of(bins: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

@@ -4,6 +4,8 @@ A table is dense (1.1 MB) and lies on the device of the values that are counted.
 ``take`` empties the table into a ``Counts`` of the occupied bins. On the CPU one table serves all tensors in turn.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ class Counts(NamedTuple):
     special: npt.NDArray[np.int64]  # zeros, NaN, +inf, -inf
     lowest: int  # sortable keys of the finite extremes, see grid.key_to_value
     highest: int
+    least: float = math.inf  # no nonzero magnitude is below it; infinite where none is below the grid
 
 
 class Arrays(NamedTuple):
@@ -46,6 +49,7 @@ def add_counts(first: Counts, second: Counts) -> Counts:
         first.special + second.special,
         min(first.lowest, second.lowest),
         max(first.highest, second.highest),
+        min(first.least, second.least),
     )
 
 
@@ -84,14 +88,30 @@ class Table:
         """Empty the table, and give what was in it. Waits for the device."""
         if self.arrays is not None:
             return Counts(*_take(*self.arrays))
+        counts = self.read()
+        self.cells.zero_()
+        self._forget_extremes()
+        return counts
+
+    def read(self) -> Counts:
+        """Give what is in the table, and leave it there. Waits for the device."""
         lowest, highest = self.extremes.tolist()
         special = np.array(self.cells[BINS:].tolist())
         occupied = torch.nonzero(self.cells[:BINS]).squeeze(1)
         bins = occupied.to(torch.int32).cpu().numpy()
         counts = self.cells[occupied].cpu().numpy()
-        self.cells.zero_()
-        self._forget_extremes()
         return Counts(bins, counts, special, lowest, highest)
+
+
+def pour(sources: Sequence[Table], targets: Sequence[Table]) -> None:
+    """Add to each table on a CUDA device what is in another one there, and set that to zero; waits for no device.
+
+    A source keeps its extremes, which the target has now, too: it is to be poured into no other one.
+    """
+    torch._foreach_add_([table.cells for table in targets], [table.cells for table in sources])
+    torch._foreach_zero_([table.cells for table in sources])
+    for least, end in ((torch._foreach_minimum_, slice(1)), (torch._foreach_maximum_, slice(1, 2))):
+        least([table.extremes[end] for table in targets], [table.extremes[end] for table in sources])
 
 
 @compiled

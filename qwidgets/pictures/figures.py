@@ -46,17 +46,17 @@ def number(value: float, unit: str = "") -> str:
 
     Examples
     --------
-    >>> number(12.4321, "dB"), number(0.000012345), number(math.inf, "dB"), number(math.nan)
-    ('12.4 dB', '1.23e-05', '∞ dB', '–')
+    >>> number(12.4321, "dB"), number(0.000012345), number(math.inf, "dB"), number(math.nan), number(-0.01, "dB")
+    ('12.4 dB', '1.23e-05', '∞ dB', '–', '0.0 dB')
     """
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         text = "∞" if value > 0 else "-∞"
     elif unit == "dB":
-        text = f"{value:.1f}"
+        text = f"{value:z.1f}"
     else:
-        text = f"{value:.3g}" if abs(value) < 1e6 else f"{value:.3e}"
+        text = f"{value:z.3g}" if abs(value) < 1e6 else f"{value:.3e}"
     return f"{text} {unit}".strip()
 
 

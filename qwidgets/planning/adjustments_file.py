@@ -3,7 +3,7 @@
 import base64
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.kernels import grid
+from qwidgets.network import Row
 from qwidgets.per_channel import PerChannel
 from qwidgets.planning.adjustments import Adjustments, Rounding
 
-TYPES = ("float64", "int16", "int32", "int64")
+_HISTOGRAM = {"bins": "int32", "counts": "int64", "special": "int64", "extremes": "float64"}
 
 
 def packed(adjustments: Adjustments, pack_format: Any) -> dict[str, Any]:
@@ -38,30 +40,51 @@ def packed(adjustments: Adjustments, pack_format: Any) -> dict[str, Any]:
     }
 
 
-def unpacked(content: Mapping[str, Any], unpack_format: Any) -> tuple[Adjustments, dict[str, BitHistogram]]:
+def unpacked(
+    content: Mapping[str, Any], rows: Mapping[str, Row], unpack_format: Callable[[Row, Any], Any]
+) -> tuple[Adjustments, dict[str, BitHistogram]]:
     """Give the adjustments, without a calibration, and the histograms of the activations that they scale.
+
+    Parameters
+    ----------
+    content
+        What the schema allows.
+    rows
+        The tensors that may be adjusted.
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        The content is damaged.
+    ValueError
+        The content is damaged: an array cannot be read, or does not fit the tensor that it is for.
     """
-    roundings = {}
-    for row, rounding in content["roundings"].items():
-        fmt = unpack_format(rounding["format"])
-        if not isinstance(fmt, FixedPoint | PerChannel):
-            raise TypeError(f"the rounding of {row} has no format")
-        roundings[str(row)] = Rounding(fmt, _values(rounding["offsets"]))
-    adjustments = Adjustments(
-        {str(row): tuple(map(_values, parts)) for row, parts in content["factors"].items()},
-        {str(row): _values(shift) for row, shift in content["shifts"].items()},
-        roundings,
-    )
-    histograms = {
-        str(row): BitHistogram.from_arrays({name: _values(array) for name, array in parts.items()})
-        for row, parts in content["histograms"].items()
+    for part, named in content.items():
+        if unknown := [name for name in named if name not in rows]:
+            raise ValueError(f"adjustments/{part}: there is no tensor {unknown[0]!r}")
+    factors = {
+        name: tuple(_finite(_values(part, "float64", _can_scale(rows[name])), name) for part in parts)
+        for name, parts in content["factors"].items()
     }
-    return adjustments, histograms
+    for name, parts in factors.items():
+        if rows[name].kind in ("input", "activation") and len(parts) != 1:
+            raise ValueError(f"{name!r} has {len(parts)} arrays of factors, and its channels take one")
+    shifts = {
+        name: _finite(_values(shift, "float64", _has_shape_of(rows[name])), name)
+        for name, shift in content["shifts"].items()
+    }
+    roundings = {}
+    for name, rounding in content["roundings"].items():
+        fmt = unpack_format(rows[name], rounding["format"])
+        if not isinstance(fmt, FixedPoint | PerChannel):
+            raise ValueError(f"the rounding of {name!r} has no format")
+        roundings[name] = Rounding(fmt, _values(rounding["offsets"], "int16", _has_shape_of(rows[name])))
+    histograms = {}
+    for name, parts in content["histograms"].items():
+        if set(parts) != set(_HISTOGRAM):
+            raise ValueError(f"the histogram of {name!r} has the arrays {sorted(parts)}, not {sorted(_HISTOGRAM)}")
+        histograms[name] = BitHistogram.from_arrays(
+            {part: _values(parts[part], kind, _is_short_row) for part, kind in _HISTOGRAM.items()}
+        )
+    return Adjustments(factors, shifts, roundings), histograms
 
 
 def _array(values: npt.NDArray[Any]) -> dict[str, Any]:
@@ -69,14 +92,45 @@ def _array(values: npt.NDArray[Any]) -> dict[str, Any]:
     return {"type": values.dtype.name, "shape": list(values.shape), "data": data}
 
 
-def _values(content: Mapping[str, Any]) -> npt.NDArray[Any]:
-    if content["type"] not in TYPES:
-        raise ValueError(f"there is no array type {content['type']!r}")
-    dtype, shape = np.dtype(content["type"]), tuple(map(int, content["shape"]))
+def _values(content: Mapping[str, Any], kind: str, fits: Callable[[tuple[int, ...]], str]) -> npt.NDArray[Any]:
+    """Read an array, of which no more is unpacked than its shape asks for; ``fits`` says what is wrong with that."""
+    dtype, shape = np.dtype(kind), tuple(content["shape"])
+    if content["type"] != kind:
+        raise ValueError(f"an array of {content['type']} stands where one of {kind} should")
+    if reason := fits(shape):
+        raise ValueError(reason)
+    length = math.prod(shape) * dtype.itemsize
+    unpacking = zlib.decompressobj()
     try:
-        data = zlib.decompress(base64.b64decode(content["data"], validate=True))
+        data = unpacking.decompress(base64.b64decode(content["data"], validate=True), length + 1)
     except zlib.error as error:
         raise ValueError(f"an array cannot be read: {error}") from error
-    if len(data) != math.prod(shape) * dtype.itemsize:
+    if len(data) != length or not unpacking.eof or unpacking.unused_data:
         raise ValueError("an array has not the length that it should have")
     return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+def _has_shape_of(row: Row) -> Callable[[tuple[int, ...]], str]:
+    return lambda shape: "" if shape == row.shape else f"what is added to {row.name!r} has not its shape"
+
+
+def _can_scale(row: Row) -> Callable[[tuple[int, ...]], str]:
+    def fits(shape: tuple[int, ...]) -> str:
+        whole = len(shape) == len(row.shape) and all(
+            size in (1, most) for size, most in zip(shape, row.shape, strict=True)
+        )
+        channels = shape == row.shape[1:2] and row.kind in ("input", "activation")
+        return "" if whole or channels else f"the factors of {row.name!r} have not its shape"
+
+    return fits
+
+
+def _is_short_row(shape: tuple[int, ...]) -> str:
+    short = len(shape) == 1 and shape[0] <= grid.BINS
+    return "" if short else f"an array of a histogram has the shape {shape}"
+
+
+def _finite(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float64]:
+    if not np.isfinite(values).all():
+        raise ValueError(f"what is changed of {name!r} is not finite")
+    return values

@@ -4,13 +4,14 @@ A :class:`Drafting` is the only owner of formats. All of its state is one immuta
 back along a list and every reader sees a consistent whole. It knows the tensors by name and kind, never their values.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import fnmatch
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import traitlets
 
@@ -37,18 +38,20 @@ class Drafting(traitlets.HasTraits):
     Attributes
     ----------
     change
-        What was done last; observe it to follow all changes.
+        What was done last; observe it to follow all changes. No lock is held while observers are told.
     """
 
     change = traitlets.Instance(Change, allow_none=True, default_value=None, read_only=True)
 
     def __init__(self, network: str, rows: tuple[Row, ...], start: Snapshot) -> None:
+        self._guard = threading.RLock()
+        self._depth = 0
+        self._untold: list[Any] = []
         super().__init__()
         self.network = network
         self._rows = {row.name: row for row in rows}
         self._timeline = Timeline(start)
         self._last_draft: frozenset[str] = frozenset()
-        self._guard = threading.RLock()
 
     # What there is
 
@@ -156,7 +159,7 @@ class Drafting(traitlets.HasTraits):
         matching = [name for name in self._rows if fnmatch.fnmatchcase(name, pattern)]
         if not matching:
             raise PlanError(f"no tensor's name matches {pattern!r}{self._suggestion(pattern)}")
-        with self._guard:
+        with self._changing():
             free = [name for name in matching if name not in self._timeline.now.locked]
             if not free:
                 raise PlanError(f"all {len(matching)} tensors that match {pattern!r} are locked; unlock() them first")
@@ -180,7 +183,7 @@ class Drafting(traitlets.HasTraits):
         PlanError
             No input or activation with a format matches, or all that match are locked.
         """
-        with self._guard:
+        with self._changing():
             now = self._timeline.now
             matching = {
                 name: dataclasses.replace(fmt, rounding=rounding)
@@ -206,19 +209,19 @@ class Drafting(traitlets.HasTraits):
         PlanError
             There is no draft.
         """
-        with self._guard:
+        with self._changing():
             now = self._timeline.now
             if not now.drafts:
                 raise PlanError("there is nothing to commit: no format was changed since the last commit")
             entry = Commit.now(note, {name: (now.committed[name], fmt) for name, fmt in now.drafts.items()})
             committed = {**now.committed, **now.drafts}
             self._step(dataclasses.replace(now, committed=committed, drafts={}, history=(*now.history, entry)))
-        self._tell("commit", entry.changes)
+            self._tell("commit", entry.changes)
         return entry
 
     def revert(self, name: str | None = None) -> None:
         """Drop the draft of one tensor, or all drafts but those of locked tensors."""
-        with self._guard:
+        with self._changing():
             now = self._timeline.now
             if name is not None:
                 self._unlocked(self._known(name))
@@ -227,7 +230,7 @@ class Drafting(traitlets.HasTraits):
                 return
             kept = {n: fmt for n, fmt in now.drafts.items() if n not in dropped}
             self._step(dataclasses.replace(now, drafts=kept))
-        self._tell("revert", dropped)
+            self._tell("revert", dropped)
 
     def undo(self) -> None:
         """Take back the last draft, commit, revert, lock or opened file.
@@ -275,7 +278,7 @@ class Drafting(traitlets.HasTraits):
 
     def _draft(self, formats: Mapping[str, NumberFormat | str | None], *, continues: bool) -> None:
         parsed = {name: plan_formats.read(self._rows[self._known(name)], fmt) for name, fmt in formats.items()}
-        with self._guard:
+        with self._changing():
             now = self._timeline.now
             for name in parsed:
                 self._unlocked(name)
@@ -290,29 +293,56 @@ class Drafting(traitlets.HasTraits):
             else:
                 self._step(following)
                 self._last_draft = frozenset(parsed)
-        self._tell("draft", changed)
+            self._tell("draft", changed)
 
     def _relock(self, names: tuple[str, ...], change: Callable[[frozenset[str]], frozenset[str]]) -> None:
-        with self._guard:
+        with self._changing():
             for name in names:
                 self._known(name)
             locked = change(self._timeline.now.locked)
             if locked == self._timeline.now.locked:
                 return
             self._step(dataclasses.replace(self._timeline.now, locked=locked))
-        self._tell("lock", names)
+            self._tell("lock", names)
 
     def _step(self, following: Snapshot) -> None:
         self._timeline.step(following)
         self._last_draft = frozenset()
 
     def _travel(self, kind: Literal["undo", "redo"], move: Callable[[], None]) -> None:
-        with self._guard:
+        with self._changing():
             before = self._timeline.now
             move()
             self._last_draft = frozenset()
             moved = before.differing(self._timeline.now)
-        self._tell(kind, moved)
+            self._tell(kind, moved)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Keep other threads from changing the plan; observers are told when the outermost block is over.
+
+        An observer may wait for what another thread draws, and that thread for the plan.
+        """
+        untold: list[Any] = []
+        try:
+            with self._guard:
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                    if not self._depth:
+                        untold, self._untold = self._untold, []
+        finally:
+            for event in untold:
+                super().notify_change(event)
+
+    def notify_change(self, change: Any) -> None:
+        """Tell observers; of what is changed just now, once the plan is free again."""
+        if self._depth:
+            self._untold.append(change)
+        else:
+            super().notify_change(change)
 
     def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
         revision = self.change.revision + 1 if self.change else 1

@@ -1,32 +1,46 @@
-"""The file of a plan: JSON that a person can read, with the version of its layout.
+"""The file of a plan: JSON that a person can read, with the version of its layout and a checksum.
 
 Reading checks everything before anything is built, and says which entry is wrong. A file names the tensors that it has
-formats for, with their shapes, so that one of another network is told apart and what does not fit is named.
+formats for, with their shapes, so that one of another network is told apart and what does not fit is named. A file that
+is not what was saved is refused; whoever edits one by hand says so in the place of the checksum, and the history of the
+plan then says so too.
 """
 
 import dataclasses
 import json
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwidgets import checked_json
 from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.atomic_file import replacing
 from qwidgets.bit_histogram import BitHistogram
-from qwidgets.errors import FileError, FormatError, PlanError
+from qwidgets.errors import EditedFileWarning, FileError, FormatError, PlanError
+from qwidgets.file_paths import source_of
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import Row
 from qwidgets.per_channel import PerChannel
-from qwidgets.planning import adjustments_file
-from qwidgets.planning.adjustments import NONE, Adjustments
-from qwidgets.planning.plan_state import Commit, Format, Snapshot
+from qwidgets.planning import adjustments_file, plan_formats
+from qwidgets.planning.adjustments import NONE
+from qwidgets.planning.plan_state import Commit, Format, Snapshot, formats_after
 
 if TYPE_CHECKING:
     from qwidgets.calibrating.calibrated import Calibration
 
-SCHEMA = 2
-"""The version of the layout; a file with a higher one is refused. 2 brought formats per channel
-and adjustments."""
+SCHEMA = 3
+"""The version of the layout; a file with a higher one is refused. 2 brought formats per channel and adjustments,
+3 the checksum."""
+
+CHECKED_SINCE = 3
+
+MOST_BYTES = 1 << 28
+"""A file that is longer is refused; the roundings of 500 million weights take less."""
+
+EDITED = "edited by hand"
+"""What stands in the place of the checksum where a person changed the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,18 +81,16 @@ class PlanContent:
             )
 
 
-def write(path: Path, network: str, digest: str, rows: Mapping[str, Row], snapshot: Snapshot) -> None:
+def write(path: str | os.PathLike[str], network: str, digest: str, rows: Mapping[str, Row], snapshot: Snapshot) -> None:
     """Write a plan, in the place of what is at ``path`` once all is written."""
     content = {
-        "qwidgets": "plan",
-        "schema": SCHEMA,
         "network": {"name": network, "digest": digest},
         "tensors": [_tensor(row, snapshot) for row in rows.values()],
         "history": [
             {
                 "when": commit.when,
                 "who": commit.who,
-                "note": commit.note,
+                "note": str(commit.note),
                 "changes": {n: {"from": _packed(old), "to": _packed(new)} for n, (old, new) in commit.changes.items()},
             }
             for commit in snapshot.history
@@ -86,12 +98,14 @@ def write(path: Path, network: str, digest: str, rows: Mapping[str, Row], snapsh
     }
     if snapshot.adjustments:
         content["adjustments"] = adjustments_file.packed(snapshot.adjustments, _packed)
-    text = json.dumps(content, indent=1, ensure_ascii=False)
     with replacing(path) as temporary:
+        head = {"qwidgets": "plan", "schema": SCHEMA}
+        checksum = checked_json.checksum({**head, **content})
+        text = json.dumps({**head, "checksum": checksum, **content}, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> PlanContent:
+def read(path: str | os.PathLike[str]) -> PlanContent:
     """Read and check a whole file.
 
     Raises
@@ -99,79 +113,82 @@ def read(path: Path) -> PlanContent:
     FileError
         It cannot be read, is damaged, is no plan, or is of a later version.
     """
+    path = source_of(path, MOST_BYTES)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = checked_json.parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise FileError(f"{path} is damaged or is no plan: {error}") from error
     if not isinstance(content, dict) or content.get("qwidgets") != "plan":
         raise FileError(f"{path} is no plan of this package; Plan.save writes one")
-    if not isinstance(content.get("schema"), int) or content["schema"] > SCHEMA:
+    if type(content.get("schema")) is not int or content["schema"] > SCHEMA:
         raise FileError(f"{path} has layout {content.get('schema')!r}; this package reads up to {SCHEMA}: update it")
     try:
-        return _content(path, content)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-        raise FileError(f"{path} is damaged: {reason}") from error
+        checked_json.check(content, checked_json.schema("qwidgets.planning", "plan.schema.json"))
+        saved = content.pop("checksum", None)
+        found = _content(path, content, edited=saved == EDITED)
+    except ValueError as error:
+        raise FileError(f"{path} is damaged: {error}") from error
+    if saved == EDITED:
+        warnings.warn(f"{path} was edited by hand; the plan's history says so", EditedFileWarning, stacklevel=3)
+    elif saved != (checked_json.checksum(content) if content["schema"] >= CHECKED_SINCE else None):
+        raise FileError(f"{path} is not what was saved: its checksum is another. {_ADVICE}")
+    return found
 
 
-def _content(path: Path, content: dict[str, Any]) -> PlanContent:
+_ADVICE = f'If you edited it, write "checksum": "{EDITED}" in it; if not, it is damaged: go back to a copy of it'
+
+
+def _content(path: Path, content: dict[str, Any], *, edited: bool) -> PlanContent:
     tensors = content["tensors"]
-    committed = {t["name"]: _unpacked(t["format"]) for t in tensors}
+    rows = {t["name"]: _row(t) for t in tensors}
+    if len(rows) < len(tensors):
+        raise ValueError("tensors: two have one name")
+    committed = {t["name"]: _unpacked(rows[t["name"]], t["format"]) for t in tensors}
+    drafts = {t["name"]: _unpacked(rows[t["name"]], t["draft"]) for t in tensors if "draft" in t}
     adjustments, histograms = NONE, dict[str, BitHistogram]()
     if "adjustments" in content:
-        adjustments, histograms = adjustments_file.unpacked(content["adjustments"], _unpacked)
-    _check_shapes(adjustments, {t["name"]: tuple(t["shape"]) for t in tensors})
+        adjustments, histograms = adjustments_file.unpacked(content["adjustments"], rows, _unpacked)
     return PlanContent(
         path=path,
-        network=str(content["network"]["name"]),
-        digest=str(content["network"]["digest"]),
-        rows=tuple(
-            Row(
-                name=str(t["name"]),
-                layer=str(t["layer"]),
-                fused=tuple(map(str, t["fused"])),
-                kind=t["kind"],
-                operation=str(t["operation"]),
-                shape=tuple(t["shape"]),
-            )
-            for t in tensors
-        ),
+        network=content["network"]["name"],
+        digest=content["network"]["digest"],
+        rows=tuple(rows.values()),
         snapshot=Snapshot(
             committed=committed,
-            drafts={t["name"]: _unpacked(t["draft"]) for t in tensors if "draft" in t},
+            drafts={name: fmt for name, fmt in drafts.items() if fmt != committed[name]},
             locked=frozenset(t["name"] for t in tensors if t["locked"]),
-            history=tuple(
-                Commit(
-                    when=str(c["when"]),
-                    who=str(c["who"]),
-                    note=str(c["note"]),
-                    changes={n: (_unpacked(ends["from"]), _unpacked(ends["to"])) for n, ends in c["changes"].items()},
-                )
-                for c in content["history"]
-            ),
+            history=_history(path, content["history"], rows, committed, edited=edited),
             adjustments=adjustments,
         ),
         histograms=histograms,
     )
 
 
-def _check_shapes(adjustments: Adjustments, shapes: Mapping[str, tuple[int | None, ...]]) -> None:
-    """Raise a ValueError where an array does not fit the tensor that it is for."""
-    for row, factors in adjustments.factors.items():
-        of_channels = [factor for factor in factors if factor.shape == shapes[row][1:2]]
-        if not all(_broadcasts(factor.shape, shapes[row]) for factor in factors) and len(of_channels) != 1:
-            raise ValueError(f"the factors of {row!r} have not its shape")
-    exact = {row: shift.shape for row, shift in adjustments.shifts.items()}
-    exact |= {row: rounding.offsets.shape for row, rounding in adjustments.roundings.items()}
-    for row, shape in exact.items():
-        if shape != shapes[row]:
-            raise ValueError(f"what is added to {row!r} has not its shape")
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(to) and all(size in (1, whole) for size, whole in zip(shape, to, strict=True))
+def _history(
+    path: Path, entries: list[dict[str, Any]], rows: Mapping[str, Row], committed: Mapping[str, Format], *, edited: bool
+) -> tuple[Commit, ...]:
+    """Give the commits, which lead to the committed formats; of an edited file, with the edit as the last of them."""
+    history = []
+    for place, entry in enumerate(entries):
+        if unknown := [name for name in entry["changes"] if name not in rows]:
+            raise ValueError(f"history/{place}: there is no tensor {unknown[0]!r}")
+        changes = {
+            name: (_unpacked(rows[name], ends["from"]), _unpacked(rows[name], ends["to"]))
+            for name, ends in entry["changes"].items()
+        }
+        history.append(Commit(entry["when"], entry["who"], entry["note"], changes))
+    reached = formats_after(rows, history)
+    differing = {name: (reached[name], fmt) for name, fmt in committed.items() if reached[name] != fmt}
+    if edited:
+        history.append(Commit.now(f"edited by hand in {path.name}", differing))
+    elif differing:
+        name, (before, after) = next(iter(differing.items()))
+        raise ValueError(
+            f"{name!r} has the format {after or 'float'}, and its history leads to {before or 'float'}. {_ADVICE}"
+        )
+    return tuple(history)
 
 
 def _tensor(row: Row, snapshot: Snapshot) -> dict[str, object]:
@@ -183,18 +200,31 @@ def _tensor(row: Row, snapshot: Snapshot) -> dict[str, object]:
     return packed
 
 
+def _row(tensor: Mapping[str, Any]) -> Row:
+    facts = {field.name: tensor[field.name] for field in dataclasses.fields(Row)}
+    return Row(**(facts | {"fused": tuple(tensor["fused"]), "shape": tuple(tensor["shape"])}))
+
+
 def _packed(fmt: Format) -> dict[str, object] | str | None:
     if fmt is None or isinstance(fmt, AccumulatorFormat):
         return None if fmt is None else fmt.window
     return dataclasses.asdict(fmt)
 
 
-def _unpacked(packed: Mapping[str, Any] | str | None) -> Format:
-    if packed is None or packed == ACCUMULATOR.window:
-        return None if packed is None else ACCUMULATOR
-    if isinstance(packed, str):
+def _unpacked(row: Row, packed: Mapping[str, Any] | str | None) -> Format:
+    """Give a format that the tensor can have, or raise a FormatError."""
+    fmt: Format = None
+    if packed == ACCUMULATOR.window:
+        fmt = ACCUMULATOR
+    elif isinstance(packed, str):
         raise FormatError(f"there is no format {packed!r}")
-    return PerChannel(**packed) if "fraction_lengths" in packed else FixedPoint(**packed)
+    elif packed is not None:
+        kind = PerChannel if "fraction_lengths" in packed else FixedPoint
+        names = {field.name for field in dataclasses.fields(kind)}
+        if odd := sorted(names ^ set(packed)):
+            raise FormatError(f"a format of {row.name!r} has no {odd[0]!r}, or should not have it")
+        fmt = kind(**packed)
+    return plan_formats.read(row, fmt)
 
 
 def _shown(row: Row) -> str:

@@ -4,6 +4,8 @@ A histogram tells what one format does to a whole tensor. Where each output chan
 these are weights only, of which the calibration has a copy.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -12,10 +14,11 @@ import torch
 from torch import Tensor
 
 from qwidgets import arithmetic
-from qwidgets.accumulator_format import AccumulatorFormat
+from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
+from qwidgets.errors import FormatError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
-from qwidgets.planning.plan_state import NumberFormat
+from qwidgets.planning.plan_state import Format, NumberFormat
 from qwidgets.preview import Preview
 
 if TYPE_CHECKING:
@@ -28,10 +31,17 @@ class Previews:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Preview] = {}
 
-    def of(self, calibration: "Calibration", name: str, fmt: NumberFormat) -> Preview | None:
-        """Tell what a format would do to a tensor; None where that follows only from other tensors' formats."""
+    def of(
+        self, calibration: "Calibration", name: str, fmt: NumberFormat, formats: Callable[[str], Format]
+    ) -> Preview | None:
+        """Tell what a format would do to a tensor, where the others have theirs; None where its step is not known."""
         if isinstance(fmt, AccumulatorFormat):
-            return None
+            placed = _at_accumulators(calibration, name, formats)
+            found = [self._of(calibration, name, each) for each in dict.fromkeys(placed)]
+            return max(found, key=lambda preview: preview.overflow, default=None)
+        return self._of(calibration, name, fmt)
+
+    def _of(self, calibration: "Calibration", name: str, fmt: FixedPoint | PerChannel) -> Preview:
         key = (id(calibration), name, fmt, calibration[name].count)
         if key not in self._known:
             if len(self._known) > 64 * len(calibration):
@@ -40,6 +50,19 @@ class Previews:
                 calibration[name].preview(fmt) if isinstance(fmt, FixedPoint) else count(calibration.values(name), fmt)
             )
         return self._known[key]
+
+
+def _at_accumulators(
+    calibration: "Calibration", bias: str, formats: Callable[[str], Format]
+) -> Iterator[FixedPoint | PerChannel]:
+    """Give the formats that a bias has where it is added, one for each call of its layer."""
+    for each in calibration.sums:
+        if each.bias != bias or each.weight is None or bias not in calibration.parameters:
+            continue
+        x, weight = formats(each.reads[0]) if each.reads else None, formats(each.weight)
+        if isinstance(x, FixedPoint) and isinstance(weight, FixedPoint | PerChannel):
+            with contextlib.suppress(FormatError):  # no format has that step, which quantize() says
+                yield ACCUMULATOR.at(x.lsb, weight)
 
 
 def count(values: Tensor, fmt: PerChannel) -> Preview:

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from qwidgets.accumulator_format import AccumulatorFormat
@@ -47,7 +47,27 @@ class Commit:
     def now(cls, note: str, changes: Mapping[str, tuple[Format, Format]]) -> "Commit":
         """A commit of this moment, in universal time, by the person who runs the process."""
         when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(when, _user(), note, changes)
+        return cls(when, _whole(_user()), _whole(note) if isinstance(note, str) else note, changes)
+
+
+def formats_after(names: Iterable[str], history: Iterable[Commit]) -> dict[str, Format]:
+    """Give the formats that commits lead to from floating point.
+
+    Raises
+    ------
+    PlanError
+        A commit goes out from another format than the commits before it led to; the text names the tensor.
+    """
+    formats: dict[str, Format] = dict.fromkeys(names)
+    for commit in history:
+        for name, (before, after) in commit.changes.items():
+            if formats[name] != before:
+                raise PlanError(
+                    f"{commit.note!r} of {commit.when} changes {name!r} from {before or 'float'}, and the history "
+                    f"before it leads to {formats[name] or 'float'}"
+                )
+            formats[name] = after
+    return formats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +142,8 @@ def _user() -> str:
     except (KeyError, OSError):
         # A container may run under a user number that has no name.
         return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _whole(text: str) -> str:
+    """Give a text that any file can hold: half an emoji, as a browser may send, becomes a replacement character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,20 +1,21 @@
 """Formats that a target can take, chosen by the schemes."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qwidgets import schemes
 from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.planning import plan_formats
-from qwidgets.planning.plan_state import Format, NumberFormat
+from qwidgets.planning import accumulator_room, plan_formats, shared_constants
+from qwidgets.planning.accumulator_room import Room
+from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import recapture
 from qwidgets.targets import misfits, wiring
 from qwidgets.targets.registry import find
-from qwidgets.targets.target import Target
+from qwidgets.targets.target import Target, storage
 
 if TYPE_CHECKING:
     from qwidgets.calibration import Calibration
@@ -30,8 +31,9 @@ def propose(
     word_length: int,
     scheme: str,
     per_channel: bool,
+    accumulator_bits: int,
     options: dict[str, object],
-) -> tuple[dict[str, NumberFormat], dict[str, str]]:
+) -> tuple[dict[str, Format], dict[str, str], Room]:
     """Choose formats that fit a target, for some tensors of a plan.
 
     Words are as long as was asked for, or else the next shorter that the target has; the sign, the rounding, windows
@@ -41,8 +43,8 @@ def propose(
 
     Returns
     -------
-    The formats, by name, and for each tensor that was left out, why: it is locked in a format that does not fit, or
-    whatever its format, the target does not compute it.
+    The formats, by name; for each tensor that was left out, why: it is locked in a format that does not fit, or
+    whatever its format, the target does not compute it; and what was made coarser for the sums.
 
     Raises
     ------
@@ -55,29 +57,37 @@ def propose(
             raise PlanError(f"{target.title} takes signed formats only; leave signed=False out")
         options = {**options, "signed": True}
     formats: dict[str, Format] = {name: plan[name] for name in plan}
-    calls = Counter(row.layer for row in plan.rows if row.kind == "activation")
-    chosen: dict[str, NumberFormat] = {}
+    chosen: dict[str, Format] = {}
     left_out: dict[str, str] = {}
     for row in map(plan.row, names):
         if against := next(misfits.of_operation(target, row), None):
             left_out[row.name] = against.reason
         elif row.name not in plan.locked:
-            if _sums_with(target, row, calls):
-                fmt: NumberFormat = ACCUMULATOR
+            if _sums_with(target, calibration, row):
+                fmt: Format = ACCUMULATOR
             else:
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
         _share(wiring.sharing(target, recapture(plan.model, plan)), chosen, formats)
+    room = accumulator_room.leave(calibration, formats, chosen, accumulator_bits, partial(_may_shorten, target, plan))
+    chosen |= room.formats
+    formats |= room.formats
     for row in map(plan.row, names):  # once what leaves each layer is known
         against = next(misfits.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
         if against and row.name not in left_out:
             left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
             chosen.pop(row.name, None)
-    return chosen, left_out
+    return chosen, left_out, room
 
 
-def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, NumberFormat], formats: dict[str, Format]) -> None:
+def _may_shorten(target: Target, plan: "Plan", name: str, fmt: FixedPoint) -> bool:
+    """Whether a tensor can have a shorter word, stored as the longer one was; not where others share its window."""
+    allowed = fmt.word_length in target.bits(plan.row(name).kind) and not target.shared
+    return allowed and storage(fmt.word_length) == storage(fmt.word_length + 1)
+
+
+def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats: dict[str, Format]) -> None:
     """Give tensors that are joined, directly or by way of others, one format."""
     groups: dict[str, set[str]] = {}
     for pair in pairs:
@@ -90,16 +100,16 @@ def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, NumberFormat], fo
         kept = [fmt for name, fmt in members if name not in chosen]
         shared = kept[0] if kept else max((fmt for _, fmt in members), key=lambda fmt: fmt.msb)
         for name in group:
-            if name in chosen:
+            if chosen.get(name) is not None:
                 chosen[name] = formats[name] = shared
 
 
-def _sums_with(target: Target, row: "Row", calls: Mapping[str, int]) -> bool:
+def _sums_with(target: Target, calibration: "Calibration", row: "Row") -> bool:
     """Whether a tensor is a bias that is to have the step of its layer's sums."""
-    if row.kind != "bias" or row.operation not in plan_formats.ACCUMULATING:
+    if target.bias == "any" or not plan_formats.has_accumulator(row):
         return False
     # A layer that is called again may sum in another step.
-    return target.bias == "accumulator" or (target.bias == "aligned" and calls[row.layer] == 1)
+    return shared_constants.has_one_accumulator(calibration, row)
 
 
 def _fitting(
@@ -110,12 +120,12 @@ def _fitting(
     scheme: str,
     per_channel: bool,
     options: dict[str, object],
-) -> NumberFormat:
+) -> Format:
     activation = target.nearest(word_length, "activation")
     channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
     bits = target.nearest(word_length, row.kind)
     fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
-    if isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
+    if fmt is None or isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
         return fmt
     rounding = fmt.rounding if fmt.rounding in target.roundings else target.roundings[0]
     overflow = fmt.overflow if fmt.overflow in target.overflows else target.overflows[0]

@@ -12,6 +12,7 @@ from qwidgets.accumulator_format import AccumulatorFormat
 from qwidgets.integers.program import Parameter
 from qwidgets.network import Network, unwrapped
 from qwidgets.plan import Plan
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, recapture
@@ -21,7 +22,13 @@ from qwidgets.validating.metrics import Judge, Metric
 from qwidgets.validating.sizes import parameter_bytes
 
 
-def validate(model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric | None = None) -> pd.DataFrame:
+def validate(
+    model: nn.Module,
+    plan: Plan,
+    data: Iterable[Any],
+    metric: Metric | None = None,
+    accumulator_bits: int = ACCUMULATOR_BITS,
+) -> pd.DataFrame:
     """Compare the network in float with the network under the plan's committed formats. Drafts do not count.
 
     Parameters
@@ -38,6 +45,9 @@ def validate(model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric |
         Gives a number, or a dict of numbers by name. Without it: ``top1``, the share of right classes, where the
         targets are integer class labels; else ``agreement``, the share of outputs whose largest value is at the same
         place in both.
+
+    accumulator_bits
+        As for :func:`qwidgets.quantize`.
 
     Returns
     -------
@@ -61,7 +71,7 @@ def validate(model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric |
     Raises
     ------
     PlanError
-        The plan is of another network.
+        The plan is of another network, or no accumulator has that width.
     DataError
         There is no batch, or one cannot be read or fed (its number is named), or the metric raises or gives no number.
 
@@ -75,15 +85,20 @@ def validate(model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric |
     >>> bool(report.loc["top1", "quantized"] > 0.98)
     True
     """
-    return compare(plan.adjustments.applied(recapture(model, plan)), model, plan, data, metric)
+    return compare(plan.adjustments.applied(recapture(model, plan)), model, plan, data, metric, accumulator_bits)
 
 
 def compare(
-    network: Network, model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric | None = None
+    network: Network,
+    model: nn.Module,
+    plan: Plan,
+    data: Iterable[Any],
+    metric: Metric | None = None,
+    accumulator_bits: int = ACCUMULATOR_BITS,
 ) -> pd.DataFrame:
     """Do what :func:`validate` does with a network that was captured before, and adjusted as the plan says."""
     model = unwrapped(model)
-    quantized = QuantizedNetwork(model, network, plan.committed, adjustments=plan.adjustments)
+    quantized = QuantizedNetwork(model, network, plan.committed, accumulator_bits, plan.adjustments)
     comparison = _Comparison(network, quantized, plan.adjustments)
     for index, batch in enumerate(fed(network, model, data, quantized.device)):
         try:

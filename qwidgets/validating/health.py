@@ -11,6 +11,7 @@ from torch import nn
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.validating.comparison import validate
 from qwidgets.validating.feeding import read
 from qwidgets.validating.one_at_a_time import OneAtATime
@@ -45,28 +46,48 @@ class Health:
         outputs, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
         activations falls most, and the `SUSPECTS` weights that fit their formats worst. Where several rows break a
         network, leaving one of them out would not show it; quantizing it alone does.
+    overflows
+        How many sums did not fit their accumulators, by the row that they end in, the most first; no format of one row
+        shows that. ``plan.propose`` chooses formats whose sums fit.
+    needed_bits
+        The width of accumulators that would hold these rows' sums, whatever the data; 0 where all fit.
     """
 
     word: Literal["fine", "look", "broken"]
     sqnr_db: float
     rows: "pd.Series[float]"
+    overflows: "pd.Series[int]" = dataclasses.field(default_factory=lambda: pd.Series(dtype="int64", name="overflows"))
+    needed_bits: int = 0
 
     def __str__(self) -> str:
         costly = ", ".join(f"{row} {sqnr_db:.1f} dB" for row, sqnr_db in self.rows.head(3).items())
-        return f"{self.word}: {self.sqnr_db:.1f} dB" + (f"; alone: {costly}" if costly else "")
+        full = ", ".join(f"{row} ({count})" for row, count in self.overflows.head(3).items())
+        parts = [f"{self.word}: {self.sqnr_db:.1f} dB"]
+        if full:
+            parts.append(f"sums that do not fit their accumulators: {full}, which would need {self.needed_bits} bits")
+        if costly:
+            parts.append(f"alone: {costly}")
+        return "; ".join(parts)
 
 
-def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
+def health(model: nn.Module, plan: Plan, data: Iterable[Any], accumulator_bits: int = ACCUMULATOR_BITS) -> Health:
     """Check what the plan's committed formats do to the network's output, on the last batch of the data.
 
     That batch should be held back: let :func:`qwidgets.calibrate` see the others only, or give a list of one batch that
     it has not seen. It takes a run of the network in float and one under the plan; where the network is not fine, the
     same once more and at most one for each row that is looked at more closely.
 
+    Parameters
+    ----------
+    model, plan, data
+        As for :func:`qwidgets.validate`.
+    accumulator_bits
+        As for :func:`qwidgets.quantize`.
+
     Raises
     ------
     PlanError
-        The plan is of another network.
+        The plan is of another network, or no accumulator has that width.
     DataError
         There is no batch, or it cannot be read or fed.
 
@@ -81,14 +102,19 @@ def health(model: nn.Module, plan: Plan, data: Iterable[Any]) -> Health:
     'fine'
     """
     last = collections.deque(read(data), maxlen=1)
-    study = OneAtATime(model, plan, last, _nothing)
+    study = OneAtATime(model, plan, last, _nothing, accumulator_bits)
     sqnr_db = study.whole()["sqnr_db"]
+    accumulators = study.accumulators
+    counts = {row: accumulator.overflows for row, accumulator in accumulators.items() if accumulator.overflows}
+    overflows = pd.Series(counts, dtype="int64", name="overflows").sort_values(ascending=False, kind="stable")
+    needed = max((accumulators[row].needed_bits for row in counts), default=0)
     if sqnr_db >= FINE_DB:
-        return Health("fine", sqnr_db, pd.Series(dtype=float, name="alone_sqnr_db"))
-    report = validate(model, plan, last, _nothing)
+        return Health("fine", sqnr_db, pd.Series(dtype=float, name="alone_sqnr_db"), overflows, needed)
+    report = validate(model, plan, last, _nothing, accumulator_bits)
     alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan, report["sqnr_db"]))}
     word: Literal["look", "broken"] = "look" if sqnr_db >= BROKEN_DB else "broken"  # also where it is NaN
-    return Health(word, sqnr_db, pd.Series(alone, dtype=float, name="alone_sqnr_db").sort_values())
+    rows = pd.Series(alone, dtype=float, name="alone_sqnr_db").sort_values()
+    return Health(word, sqnr_db, rows, overflows, needed)
 
 
 def _nothing(outputs: Any, targets: Any) -> dict[str, float]:

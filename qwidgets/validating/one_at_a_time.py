@@ -1,14 +1,16 @@
 """A network under its plan with the format of one row changed at a time: what sensitivity and the short check ask."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
+from qwidgets.integers.accumulation import Accumulator
 from qwidgets.integers.rerunning import Rerun
 from qwidgets.network import unwrapped
 from qwidgets.plan import Plan
+from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import device_of, recapture
 from qwidgets.validating.feeding import fed
@@ -23,6 +25,8 @@ class OneAtATime:
     ----------
     model, plan, data, metric
         As for `qwidgets.validation.sensitivity`, with its errors.
+    accumulator_bits
+        As for `qwidgets.quantize`.
 
     Attributes
     ----------
@@ -30,7 +34,14 @@ class OneAtATime:
         Of the figures.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, data: Iterable[Any], metric: Metric | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        data: Iterable[Any],
+        metric: Metric | None,
+        accumulator_bits: int = ACCUMULATOR_BITS,
+    ) -> None:
         network, device = recapture(model, plan), device_of(model)
         # Scaled as the plan says, but without the corrections of biases.
         bare = dataclasses.replace(plan.adjustments, shifts={}).parameters(network.parameters)
@@ -42,8 +53,8 @@ class OneAtATime:
         self.names = self._outcome.names
         in_float: dict[str, Format] = dict.fromkeys(plan.committed)
         uncorrected = dataclasses.replace(network, parameters=bare)
-        self._in_float = Rerun(uncorrected, plan.adjustments, in_float, leaves, device)
-        self._quantized = Rerun(network, plan.adjustments, plan.committed, leaves, device)
+        self._in_float = Rerun(uncorrected, plan.adjustments, in_float, leaves, device, accumulator_bits)
+        self._quantized = Rerun(network, plan.adjustments, plan.committed, leaves, device, accumulator_bits)
 
     def sorted(self, rows: Iterable[str]) -> list[str]:
         """Give rows in the order in which the least is computed again."""
@@ -53,6 +64,11 @@ class OneAtATime:
         """Give the figures with all rows quantized."""
         self._quantized.advance(0)
         return self._outcome.of(self._quantized.outputs(self._quantized.program))
+
+    @property
+    def accumulators(self) -> Mapping[str, Accumulator]:
+        """The registers that the sums of the quantized network were computed in, by row."""
+        return self._quantized.program.accumulators
 
     def alone(self, row: str) -> dict[str, float]:
         """Give the figures with one row quantized and all others in float."""

@@ -88,13 +88,13 @@ class WeightedLayer:
         return Constants(title, self._numbers, self.arrays)
 
     def _bias(self, bias: Constant) -> dict[str, Value]:
-        codes, element = bias.codes, ctype(bias.fmt)
+        codes = bias.codes
         shifts = _aligned(self._sum_fractions, bias.fractions)
         if not _fits(codes, shifts, bias.fmt.rounding):
-            codes, element = _in_accumulator(codes, shifts, bias, len(self._sum_fractions) > 1), "int32_t"
+            codes, element = _in_accumulator(codes, shifts, bias), "int32_t"
             fractions, shifts = self._sum_fractions, [0] * len(shifts)
         else:
-            fractions = bias.fractions
+            fractions, element = bias.fractions, ctype(bias.fmt)
         self._number("bias_fraction", fractions)
         fields = self._codes("bias", bias, codes, element)
         shift = self._number("bias_left_shift", shifts)
@@ -141,12 +141,7 @@ def _fits(codes: Tensor, shifts: Sequence[int], rounding: str) -> bool:
     return all(INT32[0] <= step <= INT32[1] for step in _steps(codes, shifts, rounding))
 
 
-def _in_accumulator(codes: Tensor, shifts: Sequence[int], bias: Constant, by_channel: bool) -> Tensor:
-    """Give a bias that leaves the accumulator as the simulation adds it.
-
-    One that is rounded to the step of the sums is rounded to a word of 32 bits; one that is only shifted wraps around.
-    """
+def _in_accumulator(codes: Tensor, shifts: Sequence[int], bias: Constant) -> Tensor:
+    """Give a bias that leaves the accumulator as the simulation adds it: it wraps around."""
     steps = _steps(codes, shifts, bias.fmt.rounding)
-    if by_channel or min(shifts) < 0:
-        steps = [min(max(step, INT32[0]), INT32[1]) for step in steps]
     return torch.tensor([(step - INT32[0]) % (1 << 32) + INT32[0] for step in steps]).reshape(codes.shape)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from qwidgets.accumulator_format import in_steps
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.dialects import Constant
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
+from qwidgets.fixed_point import MAX_WORD_LENGTH
 from qwidgets.integers.program import Parameter, Program
 from qwidgets.per_channel import PerChannel
 
@@ -57,20 +58,26 @@ def aligned_bias(program: Program, given: Mapping[str, Any], row: str) -> Consta
     """
     fmt, lsbs = program.formats[row], sum_lsbs(program, given)
     assert fmt is not None
-    values = fmt.from_integer(program.codes[row])
-    if isinstance(lsbs, tuple):
-        step = PerChannel(MAX_WORD_LENGTH, tuple(-lsb for lsb in lsbs), rounding=fmt.rounding)
-        codes = step.to_integer(values)
-    elif fmt.lsb >= lsbs:
-        scaled = values * math.ldexp(1.0, -lsbs)
-        if bool((scaled.abs() >= 2.0 ** (MAX_WORD_LENGTH - 1)).any()):
-            raise ExportError(
-                f"{row!r} needs more than 32 bits at the step of its layer's sums, 2^{lsbs}; "
-                f'plan[{row!r}] = "accumulator" gives it a format that fits'
-            )
-        codes = scaled.to(torch.int64)
-    else:
-        codes = FixedPoint(MAX_WORD_LENGTH, -lsbs, rounding=fmt.rounding).to_integer(values)
     per_channel = isinstance(lsbs, tuple)
     positions = lsbs if isinstance(lsbs, tuple) else (lsbs,)
-    return Constant(np.asarray(codes.numpy(), np.int64), positions, per_channel, MAX_WORD_LENGTH, True)
+    values = fmt.from_integer(program.codes[row]) / torch.exp2(torch.tensor(positions, dtype=torch.float64))
+    steps = in_steps(values, 0, fmt.rounding)
+    needed = 1 + max(math.frexp(max(float(end), 0.0))[1] for end in (steps.max(), -1 - steps.min()))
+    if needed > MAX_WORD_LENGTH:
+        raise ExportError(
+            f"{row!r} needs {needed} bits at the step of its layer's sums and is stored in {MAX_WORD_LENGTH}; "
+            + _coarser_weight(program, row_of_constant(program, given["weight"]))
+        )
+    return Constant(np.asarray(steps.numpy(), np.int64), positions, per_channel, MAX_WORD_LENGTH, True)
+
+
+def _coarser_weight(program: Program, weight: str | None) -> str:
+    """Say how its layer's steps become coarser."""
+    fmt = None if weight is None else program.formats[weight]
+    if fmt is None:
+        return "raise the window of what its layer multiplies"
+    per_channel = ", per_channel=True" if isinstance(fmt, PerChannel) else ""
+    return (
+        f"plan.propose({fmt.word_length}, names=[{weight!r}]{per_channel}) and plan.commit() give {weight!r} a window "
+        "in which it fits"
+    )

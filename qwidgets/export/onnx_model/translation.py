@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from qwidgets.accumulator_format import stored
 from qwidgets.capturing import operations
 from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import ExportError
@@ -203,7 +204,7 @@ class Translation:
             if fmt is None:
                 continue
             longest = self._dialect.longest(self._kinds[row])
-            if fmt.word_length > longest:
+            if stored(fmt).word_length > longest:
                 raise ExportError(
                     f"{row!r} has words of {fmt.word_length} bits; ONNX quantizes this tensor to {longest} at most"
                 )

@@ -5,11 +5,13 @@ of those that leave together with the function that computes them, or None where
 
 - Layers: products are summed at the product of the steps; the bias is aligned to that step, rounded as its own format
   says where it is finer.
-- Sums, differences, concatenations: the operands are aligned to the finest step among them.
+- Sums, differences, concatenations, assignments to a part: the operands are aligned to the finest step among them.
+  Where a sum in that step would not fit the accumulator, the finer operand is rounded to the finest in which it does,
+  ties away from zero.
 - Maxima, minima, choices by a mask: the operands are aligned in the same way.
-- Products, and what is one in another spelling (``square``, ``einsum``, ``addmm``): the steps multiply. A number in the
-  program (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15 magnitude bits, rounded to the nearest, ties away
-  from zero; what it multiplies keeps all its bits.
+- Products, and what is one in another spelling (``square``, ``einsum``): the steps multiply. A number in the program
+  (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15 magnitude bits, rounded to the nearest, ties away from
+  zero; what it multiplies keeps all its bits.
 - Two slopes (leaky ReLU, PReLU): what is negative is multiplied by such a constant, or by the codes of the slopes' row.
 - Integers and booleans of at most 32 bits are codes of themselves where they become floats.
 - Bounds (ReLU6, clamp): rounded to the step of what they bound, ties away from zero.
@@ -20,6 +22,7 @@ Values are carried in float32 or float64, always exactly; see :mod:`qwidgets.int
 """
 
 from qwidgets.integers.rules import (  # noqa: F401  each registers its rules
+    assignments,
     contractions,
     extremes,
     interpolation,
@@ -30,6 +33,6 @@ from qwidgets.integers.rules import (  # noqa: F401  each registers its rules
     sums,
     whole_numbers,
 )
-from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand
+from qwidgets.integers.rules.rule import RULES, Call, Exact, Operand, constant
 
-__all__ = ["RULES", "Call", "Exact", "Operand"]
+__all__ = ["RULES", "Call", "Exact", "Operand", "constant"]

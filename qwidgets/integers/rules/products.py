@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qwidgets.fixed_point import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, FixedPoint
+from qwidgets.accumulator_format import in_steps
+from qwidgets.fixed_point import MAX_FRACTION_LENGTH
 from qwidgets.integers.accumulation import Bilinear, Coded, Codes
 from qwidgets.integers.rules.rule import Call, Exact, Operand, constant, is_number, rule
 from qwidgets.per_channel import CHANNELS_FIRST
@@ -60,12 +61,12 @@ def _weighted_sum(call: Call, operation: Bilinear, magnitudes: Tensor, bias_shap
         return None
     if weight.shifts is not None and call.name not in CHANNELS_FIRST:
         return None
-    largest = int(magnitudes.flatten(1).sum(1).max()) * x.codes.largest
     lsb = x.codes.lsb + weight.codes.lsb
     if abs(lsb) > MAX_FRACTION_LENGTH:
         return None
-    if bias is not None:
-        largest += _largest_bias(bias, weight, lsb)
+    products = magnitudes.flatten(1).sum(1) * x.codes.largest
+    biases = [0] * len(products) if bias is None else _largest_biases(bias, weight, lsb, len(products))
+    largest = max(product + added for product, added in zip(products.tolist(), biases, strict=True))
     codes = Codes(lsb, -largest, largest)
     spread = None if weight.shifts is None else torch.exp2(weight.shifts.double())
 
@@ -90,10 +91,10 @@ def _weighted_sum(call: Call, operation: Bilinear, magnitudes: Tensor, bias_shap
     return Exact(shifted, run)
 
 
-def _largest_bias(bias: Operand, weight: Operand, lsb: int) -> int:
-    """Bound a bias in the steps of the sums that it is added to."""
+def _largest_biases(bias: Operand, weight: Operand, lsb: int, channels: int) -> list[int]:
+    """Bound a bias in the steps of the sums that it is added to, channel by channel."""
     if bias.integers is None:
-        return math.ceil(math.ldexp(bias.codes.largest, bias.codes.lsb - lsb)) + 1
+        return [math.ceil(math.ldexp(bias.codes.largest, bias.codes.lsb - lsb)) + 1] * channels
     steps = (
         bias.codes.lsb
         - lsb
@@ -102,8 +103,8 @@ def _largest_bias(bias: Operand, weight: Operand, lsb: int) -> int:
             start=torch.zeros(()),
         )
     )
-    counted = bias.integers.double().abs() * torch.exp2(steps.double())
-    return math.ceil(float(counted.max())) + 1
+    counted = bias.integers.double().abs().flatten() * torch.exp2(steps.double())
+    return [math.ceil(each) + 1 for each in counted.expand(channels).tolist()]
 
 
 def _one_step(weight: Operand) -> Codes:
@@ -118,7 +119,7 @@ def _aligned(values: Tensor, bias: Operand, spread: Tensor | None, lsb: int) -> 
         values = values / spread.to(values)
     elif bias.codes.lsb >= lsb:
         return values
-    return FixedPoint(MAX_WORD_LENGTH, -lsb, rounding=bias.rounding).quantize(values)
+    return in_steps(values, lsb, bias.rounding) * math.ldexp(1.0, lsb)
 
 
 @rule("mul", "div")

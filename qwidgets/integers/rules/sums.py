@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qwidgets.integers.accumulation import Codes
+from qwidgets.accumulator_format import in_steps
+from qwidgets.integers.accumulation import Accumulator, Codes
 from qwidgets.integers.rules.rule import Call, Exact, Operand, Run, constant, is_number, rule
 
 
@@ -22,19 +23,36 @@ def _add(call: Call) -> Exact | None:
     known = [term for term in terms if term is not None]
     if len(known) < 2:
         return None
-    lsb = min(term.lsb for term in known)
-    ends = [
-        (term.low, term.high) if sign > 0 else (-term.high, -term.low)
-        for term, sign in zip((term.aligned(lsb) for term in known), signs, strict=True)
-    ]
-    codes = Codes(lsb, ends[0][0] + ends[1][0], ends[0][1] + ends[1][1])
+    codes = _of_pair(known, signs, call.accumulator)
 
     def run(given: Mapping[str, Any]) -> Tensor:
-        a, b = (_addend(given[name], codes.carrier) for name in ("self", "other"))
+        a, b = (_addend(given[name], term, codes) for name, term in zip(("self", "other"), known, strict=True))
         total: Tensor = signs[0] * a + signs[1] * b
         return total
 
     return call.held(codes, run)
+
+
+def _of_pair(terms: list[Codes], signs: tuple[int, int], accumulator: Accumulator) -> Codes:
+    """Tell what is known of a sum of two, in the finest step in which it fits: at most the coarser one's own."""
+    steps = range(min(term.lsb for term in terms), max(term.lsb for term in terms) + 1)
+    for lsb in steps:
+        ends = [
+            (term.low, term.high) if sign > 0 else (-term.high, -term.low)
+            for term, sign in zip((_rounded(term, lsb) for term in terms), signs, strict=True)
+        ]
+        codes = Codes(lsb, ends[0][0] + ends[1][0], ends[0][1] + ends[1][1])
+        if accumulator.fits(codes):
+            break
+    return codes
+
+
+def _rounded(codes: Codes, lsb: int) -> Codes:
+    """Give the same values counted in a finer step, or rounded to a coarser one, ties away from zero."""
+    if lsb <= codes.lsb:
+        return codes.aligned(lsb)
+    low, high = in_steps(torch.tensor([codes.low, codes.high], dtype=torch.float64), lsb - codes.lsb, "half_away")
+    return Codes(lsb, int(low), int(high))
 
 
 def _term(operand: object) -> Codes | None:
@@ -46,8 +64,12 @@ def _term(operand: object) -> Codes | None:
     return Codes(lsb, min(factor, 0), max(factor, 0))
 
 
-def _addend(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, Tensor) else math.ldexp(*constant(value))
+def _addend(value: Any, term: Codes, codes: Codes) -> Any:
+    """Give what is added, a tensor or a number, in steps that are no finer than those of the sum."""
+    values = value if isinstance(value, Tensor) else torch.tensor(math.ldexp(*constant(value)), dtype=torch.float64)
+    if term.lsb < codes.lsb:
+        values = in_steps(values, codes.lsb, "half_away") * math.ldexp(1.0, codes.lsb)
+    return values.to(codes.carrier) if isinstance(value, Tensor) else float(values)
 
 
 @rule("cat", "concat", "concatenate", "stack")

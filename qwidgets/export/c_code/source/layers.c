@@ -48,7 +48,7 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
 
 /* Layers with weights */
 
-static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
+static uint32_t aligned(int64_t code, int left_shift, qw_rounding rounding)
 {
     return left_shift >= 0 ? qw_shift_left(code, left_shift) : (uint32_t)qw_shift_right(code, -left_shift, rounding);
 }
@@ -56,7 +56,7 @@ static uint32_t aligned_bias(int64_t code, int left_shift, qw_rounding rounding)
 static uint32_t bias_of(const void *bias, qw_storage storage, int shift, const int16_t *shifts, qw_rounding rounding,
                         size_t channel)
 {
-    return bias ? aligned_bias(qw_read(bias, storage, channel), shifts ? shifts[channel] : shift, rounding) : 0;
+    return bias ? aligned(qw_read(bias, storage, channel), shifts ? shifts[channel] : shift, rounding) : 0;
 }
 
 /* At which input a tap of the kernel lies for a place of the output; negative where at none: padding is zero. */
@@ -250,8 +250,8 @@ static size_t at(const qw_view *view, size_t number)
 void qw_add(const qw_pair_layer *layer, const void *a, const void *b, void *output)
 {
     for (size_t i = 0; i < layer->count; i++) {
-        uint32_t left = qw_shift_left(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift);
-        uint32_t right = qw_shift_left(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift);
+        uint32_t left = aligned(qw_read(a, layer->a_storage, at(&layer->a, i)), layer->a_left_shift, QW_HALF_AWAY);
+        uint32_t right = aligned(qw_read(b, layer->b_storage, at(&layer->b, i)), layer->b_left_shift, QW_HALF_AWAY);
         uint32_t sum = (layer->a_sign > 0 ? left : 0 - left) + (layer->b_sign > 0 ? right : 0 - right);
         int64_t code = qw_finish(&layer->output, i / layer->inner % layer->channels, qw_signed(sum), 1);
         qw_write(output, layer->output.format.storage, i, code);
@@ -287,7 +287,7 @@ void qw_product(const qw_product_layer *layer, const void *a, const void *b, con
         uint32_t sum = 0;
         if (added) {
             int64_t code = qw_read(added, layer->added_storage, at(&layer->added, i));
-            sum = aligned_bias(code, layer->added_left_shift, layer->added_rounding);
+            sum = aligned(code, layer->added_left_shift, layer->added_rounding);
         }
         for (size_t term = 0; term < layer->terms; term++) {
             uint32_t left = (uint32_t)qw_read(a, layer->a_storage, first_a + at(&layer->a_summed, term));

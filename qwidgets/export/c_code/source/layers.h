@@ -117,7 +117,8 @@ typedef struct {
 } qw_view;
 
 /* Two tensors, value by value; one that is smaller is read again and again.
- * a_left_shift, b_left_shift bring both to the same fraction bits; a_sign, b_sign are 1 or -1. */
+ * a_left_shift, b_left_shift bring both to the same fraction bits; a negative one shifts right and rounds, ties away
+ * from zero. a_sign, b_sign are 1 or -1. */
 typedef struct {
     size_t count;
     size_t channels, inner; /* of the output: values after the channel in memory */
