@@ -18,10 +18,11 @@ from tqdm.auto import tqdm
 from qwidgets.calibrating.batch_counts import BatchCounts
 from qwidgets.calibrating.batches import batches_of, length_of
 from qwidgets.calibrating.calibrated import Calibration
-from qwidgets.calibrating.feeding import Feeder, Forward, device_for
+from qwidgets.calibrating.feeding import Feeder, Forward, OtherSizes, device_for
 from qwidgets.calibrating.interruption import finished_first
 from qwidgets.calibrating.ranks import Ranks, in_group
-from qwidgets.errors import CalibrationError, QwidgetsError
+from qwidgets.capturing import sums
+from qwidgets.errors import CalibrationError, CaptureError, DataError, QwidgetsError
 from qwidgets.network import Network, unwrapped
 
 __all__ = ["Calibration", "calibrate", "calibration_steps"]
@@ -172,7 +173,8 @@ def _steps(
             if batch is _END:
                 break
             if network is None:
-                network = feeder.capture(batch)
+                known = None if into is None else into.inputs
+                network = feeder.capture(batch, frozenset() if known is None else known.free)
         except Exception as error:
             raise _failed(index, error, calibration) from error
         if calibration is None:
@@ -182,13 +184,30 @@ def _steps(
             yield calibration
         with finished_first():
             try:
-                feeder.run(network, batch, counts.count)
+                try:
+                    feeder.run(network, batch, counts.count)
+                except OtherSizes as other:  # free from here on; what was counted before stays
+                    network = _freed(feeder, network, batch, other)
+                    calibration.widen(network.rows, network.inputs, sums.find(network))
+                    counts = BatchCounts(calibration)
+                    feeder.run(network, batch, counts.count)
             except Exception as error:
                 raise _failed(index, error, calibration) from error
             counts.hand_over(last=index + 1 == total)
         yield calibration
     if calibration is not None:
         calibration.complete = True
+
+
+def _freed(feeder: Feeder, network: Network, batch: Any, other: OtherSizes) -> Network:
+    """Capture the model once more, for the sizes that this batch and those before it have."""
+    try:
+        freed = feeder.capture(batch, network.inputs.free | other.free)
+    except CaptureError as error:
+        raise DataError(f"{other}, and it takes no other: {error}") from error
+    if other.free - freed.inputs.free:
+        raise DataError(f"{other}, and its code fixes that size: give batches of one size")
+    return freed
 
 
 _END = object()

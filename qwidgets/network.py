@@ -32,10 +32,10 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
 from qwidgets.capturing.folding import fold
-from qwidgets.capturing.inputs import InputSpec, TensorSpec
+from qwidgets.capturing.inputs import FreeSizes, InputSpec, TensorSpec
 from qwidgets.capturing.rows import Layer, Row, digest_of, find_rows, shape_of
 from qwidgets.capturing.tracing import graph_of, trace
-from qwidgets.errors import CaptureError
+from qwidgets.errors import CaptureError, DataError
 
 __all__ = ["Layer", "Network", "Row", "capture"]
 
@@ -78,6 +78,7 @@ class Network:
     parameter_nodes: Mapping[str, Node]
     made: Mapping[str, Node]
     inputs: InputSpec
+    _checks: Callable[..., object] = field(repr=False)
     _outputs: pytree.TreeSpec = field(repr=False)
     _observed: GraphModule = field(repr=False)
 
@@ -85,6 +86,26 @@ class Network:
     def digest(self) -> str:
         """A short text that changes with the names, kinds, operations and shapes of the rows."""
         return digest_of(self.rows)
+
+    def flatten(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Give the leaves of a call's arguments in the order in which the graph takes them.
+
+        Raises
+        ------
+        DataError
+            They have not the structure, shapes or types that the network was captured for, or sizes for which the
+            model's code does something else than for those it was captured with.
+        """
+        leaves = self.inputs.flatten(args, kwargs)
+        try:
+            self._checks(*leaves)
+        except AssertionError as error:
+            condition = str(error).removeprefix("Guard failed: ")
+            raise DataError(
+                f"for inputs of other sizes the code of {self.name} does something else: it was captured where "
+                f"{condition}; give batches of such sizes"
+            ) from error
+        return leaves
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None, observe: Observer) -> Any:
         """Compute what the model computes, in eval mode and without gradients.
@@ -102,18 +123,33 @@ class Network:
         DataError
             The arguments have not the structure, shapes or types that the network was captured for.
         """
-        leaves = self.inputs.flatten(args, kwargs or {})
+        leaves = self.flatten(args, kwargs or {})
         with torch.no_grad():
             outputs = self._observed.forward(observe, *leaves)
         return pytree.tree_unflatten(list(outputs), self._outputs)
 
 
-def capture(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Network:
+def capture(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    free: FreeSizes = frozenset(),
+) -> Network:
     """Trace a model with an example of its arguments, and find its rows.
 
     The first dimension of each tensor among the arguments is taken for the batch, and may differ from call to call. The
     network runs on the device on which the example lies. A compiled model or one wrapped for several devices is
     captured as the model inside.
+
+    Parameters
+    ----------
+    model
+        It is not changed.
+    args, kwargs
+        What it would be called with.
+    free
+        Which other sizes may differ from call to call: pairs of an argument's position, all tensors and numbers in
+        ``args`` and ``kwargs`` counted in turn, and a dimension. A size that the code fixes stays fixed.
 
     Raises
     ------
@@ -128,8 +164,8 @@ def capture(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | No
     [('input', ()), ('0.weight', ('0', '1')), ('0.bias', ('0', '1')), ('0', ('0', '1', '2'))]
     """
     model = unwrapped(model)
-    program = trace(model, tuple(args), dict(kwargs or {}))
-    graph = graph_of(program)
+    program = trace(model, tuple(args), dict(kwargs or {}), free)
+    graph, checks = graph_of(program)
     aliases = _aliases(model)
     made = fold(graph, aliases)
     graph.recompile()
@@ -143,7 +179,8 @@ def capture(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | No
         parameters=MappingProxyType(found.parameters),
         parameter_nodes=MappingProxyType(found.parameter_nodes),
         made=made,
-        inputs=_input_spec(program, graph.graph.find_nodes(op="placeholder")),
+        inputs=_input_spec(program, graph.graph.find_nodes(op="placeholder"), pytree.tree_leaves((args, kwargs or {}))),
+        _checks=checks,
         _outputs=program.call_spec.out_spec,
         _observed=_observing(graph, found.nodes),
     )
@@ -162,12 +199,16 @@ def unwrapped(model: object) -> nn.Module:
             return model
 
 
-def _input_spec(program: ExportedProgram, given: list[Node]) -> InputSpec:
-    def spec(node: Node) -> Any:
+def _input_spec(program: ExportedProgram, given: list[Node], example: list[Any]) -> InputSpec:
+    def spec(node: Node, leaf: Any) -> Any:
         value = operations.value_of(node)
-        return TensorSpec(shape_of(value), value.dtype) if isinstance(value, Tensor) else value
+        if not isinstance(value, Tensor):
+            return value
+        shape = shape_of(value)
+        return TensorSpec(shape, value.dtype, tuple(leaf.shape) if None in shape[1:] else ())
 
-    args, kwargs = pytree.tree_unflatten([spec(node) for node in given], program.call_spec.in_spec)
+    leaves = [spec(node, leaf) for node, leaf in zip(given, example, strict=True)]
+    args, kwargs = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
     return InputSpec(args, kwargs)
 
 

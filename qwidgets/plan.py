@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qwidgets import schemes
+from qwidgets.accumulator_format import ACCUMULATOR
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
@@ -21,9 +22,10 @@ from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS, Room
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.drafting import Drafting
 from qwidgets.planning.plan_previews import Previews
-from qwidgets.planning.plan_state import Commit, Format, NumberFormat, Snapshot
+from qwidgets.planning.plan_state import ChangeKind, Commit, Format, NumberFormat, Snapshot
 from qwidgets.preview import Preview
 from qwidgets.progress import Progress, Stopped, Told
+from qwidgets.user_warning import warn_user
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,10 +37,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Adjusted:
-    """What a step that looks at the network gives: the adjustments after it, and the formats that it changed."""
+    """What a step that looks at the network gives.
+
+    Attributes
+    ----------
+    adjustments, formats
+        The adjustments after it, and the formats that it changed.
+    judged
+        What it did to the network on the data that it kept aside, in words.
+    """
 
     adjustments: Adjustments
     formats: Mapping[str, Format]
+    judged: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Unchanged:
+    """That a step found nothing which would be better, and why, in words."""
+
+    reason: str
 
 
 class Plan(Drafting):
@@ -79,6 +97,7 @@ class Plan(Drafting):
         self.digest = digest
         self._previews = Previews()
         self._room = Room()
+        self._searched: tuple[Mapping[str, Format], str] | None = None
 
     # The network and its statistics
 
@@ -187,34 +206,55 @@ class Plan(Drafting):
 
     # Steps that look at the network
 
+    def commit(self, note: str = "") -> Commit:
+        """Make the drafts the formats that count, and write that into the history.
+
+        Where they are what :meth:`search` has found, the note says, too, what that does to the network.
+
+        Raises
+        ------
+        PlanError
+            There is no draft.
+        """
+        with self._changing():
+            if self._searched is not None and dict(self.drafts) == dict(self._searched[0]):
+                note = f"{note}; {self._searched[1]}" if note else self._searched[1]
+            self._searched = None
+            return super().commit(note)
+
     def equalize(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Scale the channels of activations so that quiet ones use more of the window; the network stays the same.
 
         Weights, biases and clamps are scaled to match, exactly, and the windows of what changed are chosen anew. The
         tensors, their histograms and previews are the scaled ones from then on.
 
+        As every step, it keeps part of the data aside, judges itself there, and changes nothing unless the output is
+        nearer to float there; its entry of the history says the SQNR of the output there before and after.
+
         Parameters
         ----------
         data
-            Batches, as for :func:`qwidgets.calibrate`. What they reach bounds the factors.
+            Batches, as for :func:`qwidgets.calibrate`. One in four is kept aside or, of fewer than four batches, one
+            sample in four, one at least. What the others reach bounds the factors.
         model
             The network that the plan is of, where it is not the one that was calibrated just now (:attr:`model`). It is
             not changed, neither here nor by the steps below.
         how
             ``progress=False`` shows no bar, and a function instead is told what is done, how many steps of it are over
-            and how many there are; ``stop``, a function that is asked now and then, ends the step by giving True.
+            and how many there are; ``stop``, a function that is asked now and then, ends the step by giving True;
+            ``on_unchanged``, a function, is called with the reason where nothing is changed, in the place of a warning.
 
         Returns
         -------
-        The entry of the history; None if it was stopped, and then, as after any error, the plan is as it was. It is one
-        step for undo, as are the next two.
+        The entry of the history; None if nothing is better than what is there, or the step was stopped, and then, as
+        after any error, the plan is as it was. It is one step for undo, as are the next two.
 
         Raises
         ------
         PlanError
             There are drafts, or the plan is of another network, or does not know its own.
         DataError
-            The data cannot be fed to the network.
+            The data cannot be fed to the network, or are a single sample, of which nothing can be kept aside.
         """
         from qwidgets.adjusting.equalization import equalize
 
@@ -223,6 +263,7 @@ class Plan(Drafting):
     def correct_bias(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Take what quantization adds to each output channel on the average over the data off the biases.
 
+        A channel keeps its bias where the layer's output on the data that are kept aside is nearer to float with it.
         See :meth:`equalize` for the arguments and errors.
         """
         from qwidgets.adjusting.bias_correction import correct_bias
@@ -232,8 +273,9 @@ class Plan(Drafting):
     def round_adaptively(self, data: Iterable[Any], model: "nn.Module | None" = None, **how: Any) -> Commit | None:
         """Round each weight up or down so that its layer's output over the data is kept, and correct the biases.
 
-        A weight keeps this rounding as long as it has the format that it was made for. See :meth:`equalize` for the
-        arguments and errors.
+        A weight keeps the rounding that it has where its layer's output on the data that are kept aside is nearer to
+        float with it; else it has the new one as long as it has the format that this was made for. See
+        :meth:`equalize` for the arguments and errors.
         """
         from qwidgets.adjusting.adaptive_rounding import round_adaptively
 
@@ -258,8 +300,10 @@ class Plan(Drafting):
         Parameters
         ----------
         data
-            Batches, as for :func:`qwidgets.calibrate`; they are kept in memory. Without a budget, and with one that
-            the present formats meet, the SQNR of the outputs over them is never lower afterwards.
+            Batches, as for :func:`qwidgets.calibrate`; they are kept in memory. One in four is kept aside, as by
+            :meth:`equalize`, and what does not help there, too, is not done. Without a budget, and with one that the
+            present formats meet, no output has a lower SQNR afterwards, neither over these batches nor over the others.
+            What it was there before and after goes into the history with the commit.
         budget
             Bytes of all weights and biases, packed at their word lengths, as :func:`qwidgets.validate` counts them;
             without one the word lengths stay.
@@ -280,7 +324,7 @@ class Plan(Drafting):
             There are drafts, or there is nothing to search for, or the budget cannot be met: the text tells the least.
             Or the plan is of another network, or does not know its own.
         DataError
-            The data cannot be fed to the network.
+            The data cannot be fed to the network, or are a single sample, of which nothing can be kept aside.
         """
         from qwidgets.adjusting.search import search
 
@@ -291,8 +335,9 @@ class Plan(Drafting):
             return None
         with self._changing():
             self._still(start)
-            self._draft(found, continues=False)
-        return found
+            self._draft(found.formats, continues=False)
+            self._searched = (found.formats, found.judged)
+        return found.formats
 
     # Questions
 
@@ -457,6 +502,13 @@ class Plan(Drafting):
 
     # Behind it
 
+    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
+        """Name also the biases at accumulators whose step moves with what was changed: views show their figures."""
+        changed = set(names)
+        sums = self.calibration.sums if self.calibration else ()
+        moved = {each.bias for each in sums if each.bias and changed & {each.weight, *each.reads}}
+        super()._tell(kind, changed | {bias for bias in moved if self[bias] == ACCUMULATOR})
+
     def _calibrated(self) -> "Calibration":
         if self.calibration is None:
             raise PlanError("this plan has no calibration to ask; Plan.load(path, calibration) gives it one")
@@ -465,20 +517,26 @@ class Plan(Drafting):
     def _adjust(
         self,
         note: str,
-        work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], "Adjusted"],
+        work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], Adjusted | Unchanged],
         data: Iterable[Any],
         model: "nn.Module | None",
         progress: bool | Told = True,
         stop: Callable[[], bool] | None = None,
+        on_unchanged: Callable[[str], object] = warn_user,
     ) -> Commit | None:
         start = self._without_drafts()
         try:
             done = work(self.network_of(model), self, data, Progress(progress, stop))
         except Stopped:
             return None
+        if isinstance(done, Unchanged):
+            on_unchanged(f"nothing was changed: {done.reason}")
+            return None
         with self._changing():
             self._still(start)
-            entry = Commit.now(note, {name: (start.committed[name], fmt) for name, fmt in done.formats.items()})
+            entry = Commit.now(
+                f"{note}: {done.judged}", {name: (start.committed[name], fmt) for name, fmt in done.formats.items()}
+            )
             committed = {**start.committed, **done.formats}
             self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
             self._tell("commit", self._rows)

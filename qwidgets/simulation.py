@@ -70,7 +70,7 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
     if plan.calibration is None or plan.calibration.inputs is None:
         raise PlanError("this plan does not know what its network is fed; Plan.load(path, calibration) tells it")
     args, kwargs = plan.calibration.inputs.example(device_of(model))
-    network = capture(model, args, kwargs)
+    network = capture(model, args, kwargs, plan.calibration.inputs.free)
     planned, found = (
         {row.name: (row.kind, row.operation, row.shape) for row in rows} for rows in (plan.rows, network.rows)
     )
@@ -156,7 +156,7 @@ class QuantizedNetwork(nn.Module):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, and call ``observe(row, values)`` for each input and activation row on the way."""
-        leaves = self.network.inputs.flatten(args, kwargs)
+        leaves = self.network.flatten(args, kwargs)
         with torch.no_grad():
             return self.program.run(self, leaves, observe)
 

@@ -142,7 +142,7 @@ def test_words_of_8_bits_are_what_the_scheme_chose() -> None:
     assert plan.history[-1].note == "mse, 8 bits"
 
 
-LAYERS = st.sampled_from(["conv", "depthwise", "transposed", "linear", "norm", "pool", "product", "total"])
+LAYERS = st.sampled_from(["conv", "depthwise", "transposed", "linear", "norm", "pool", "product", "total", "turned"])
 
 
 class Chain(nn.Module):
@@ -163,6 +163,7 @@ class Chain(nn.Module):
             "depthwise": lambda: nn.Conv1d(4, 4, 3, padding=1, groups=4),
             "transposed": lambda: nn.ConvTranspose1d(4, 4, 3, padding=1, groups=2),
             "linear": lambda: nn.Linear(6, 6),
+            "turned": lambda: nn.Linear(6, 6),
             "norm": lambda: nn.BatchNorm1d(4),
         }
         return made.get(kind, nn.Identity)()
@@ -173,6 +174,9 @@ class Chain(nn.Module):
                 x = nn.functional.avg_pool1d(x, 3, 1, 1)
             elif kind == "product":
                 x = x * (x @ x.transpose(1, 2)).softmax(-1)[..., :1]
+            elif kind == "turned":
+                assert isinstance(layer, nn.Linear)
+                x = nn.functional.linear(x, layer.weight.t(), layer.bias)
             elif kind == "total":
                 x = x - x.mean(-1, keepdim=True)
             else:

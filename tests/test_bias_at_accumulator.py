@@ -88,6 +88,18 @@ def test_a_preview_counts_what_32_bits_do_not_hold(per_channel: bool) -> None:
     assert plan.preview("0.bias") is None
 
 
+def test_observers_are_told_of_a_bias_whose_step_moves_with_another_window() -> None:
+    _, _, plan = too_fine(per_channel=False)
+    told = []
+    plan.observe(lambda change: told.append(change["new"].names), "change")
+    plan["0.weight"] = FixedPoint(8, 20)
+    plan["input"] = FixedPoint(8, 4)
+    plan["0"] = FixedPoint(16, 9)
+    plan["0.bias"] = FixedPoint(8, 3)
+    plan["0.weight"] = FixedPoint(8, 21)
+    assert told == [{"0.weight", "0.bias"}, {"input", "0.bias"}, {"0"}, {"0.bias"}, {"0.weight"}]
+
+
 def test_health_names_the_accumulator_and_a_width_that_helps() -> None:
     model, x, plan = too_fine(per_channel=False)
     found = health(model, plan, [x])

@@ -147,3 +147,17 @@ def test_what_is_advised_for_a_bias_at_several_accumulators_helps() -> None:
     plan.propose(8, names=["head.bias"])
     plan.commit()
     assert health(model, plan, [x]).sqnr_db > 25
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1.0, 40.0]])
+def test_statistics_of_an_older_version_give_biases_alike(scales: list[float]) -> None:
+    torch.manual_seed(0)
+    model, x = Levels(scales, "conv and norm", bias=True).eval(), torch.randn(4, 3, 6)
+    calibration = calibrate(model, [x], device="cpu", progress=False)
+    plan = calibration.propose(8, per_channel=True)
+    calibration.sums = ()
+    older = calibration.propose(8, per_channel=True)
+    assert {name for name in older if older[name] == ACCUMULATOR} == {
+        name for name in plan if plan[name] == ACCUMULATOR
+    }
+    assert health(model, older, [x]).sqnr_db > 25

@@ -27,7 +27,7 @@ class Pair(nn.Module):
         self.operation = operation
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return a + b if self.operation == "add" else a - b
+        return {"add": a + b, "sub": a - b, "mul": a * b}[self.operation]
 
 
 class Numbers(nn.Module):
@@ -126,5 +126,16 @@ def test_hls4ml_refuses_it_and_takes_it_once_the_finer_window_is_raised() -> Non
     with pytest.raises(ExportError, match="raise the window of the finer one"):
         to_hls4ml(plan)
     plan["input.b"] = FixedPoint(8, 12)
+    plan.commit()
+    to_hls4ml(plan)
+
+
+def test_hls4ml_refuses_a_product_that_32_bits_do_not_hold_and_takes_shorter_words() -> None:
+    plan = calibrated(Pair, "mul").propose(16)
+    plan.draft({name: FixedPoint(17, 14) for name in ("input.a", "input.b")})
+    plan.commit()
+    with pytest.raises(ExportError, match="may need 34 bits.*give what it reads shorter words"):
+        to_hls4ml(plan)
+    plan.draft({name: FixedPoint(16, 13) for name in ("input.a", "input.b")})
     plan.commit()
     to_hls4ml(plan)

@@ -115,7 +115,7 @@ def test_hls4ml_has_the_modes_that_ap_fixed_can_write() -> None:
 
 @pytest.mark.parametrize("storage", ["int8", "uint8", "int16", "uint16"])
 def test_onnx_runtime_quantizes_as_the_target_says(storage: str) -> None:
-    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    onnx, session_of = pytest.importorskip("onnx"), pytest.importorskip("tests.export.onnx_runs").session_of
     node = onnx.helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"])
     kind = getattr(onnx.TensorProto, storage.upper())
     graph = onnx.helper.make_graph(
@@ -129,7 +129,7 @@ def test_onnx_runtime_quantizes_as_the_target_says(storage: str) -> None:
         ],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(model)
     values = np.arange(-9000, 20000, 0.125, dtype=np.float32)  # every other one is a tie
     target, bits = TARGETS["onnxruntime"], np.iinfo(storage).bits
     assert bits in target.activation_bits & target.weight_bits

@@ -18,59 +18,98 @@ from torch import Tensor, nn
 
 from qwidgets import schemes
 from qwidgets.adjusting import lockstep
-from qwidgets.adjusting.bias_correction import correct, counted
+from qwidgets.adjusting.bias_correction import Correction, corrected, correction, counted, differ
+from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
 from qwidgets.adjusting.layer_inputs import Moments, moments
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import unwrapped
 from qwidgets.per_channel import PerChannel
-from qwidgets.plan import Adjusted, Plan
+from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.planning.adjustments import Rounding
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
 
-DAMPING = 0.01
-"""Share of the mean of the Hessian's diagonal that is added to it, so that few data do not decide too much."""
+DAMPINGS = (0.01, 0.1, 1.0)
+"""Shares of the mean of the Hessian's diagonal that are added to it, so that few data do not decide too much."""
 
 BLOCK = 128
 """So many inputs are rounded before the remaining ones are updated at once: the same result, in less time."""
 
 
-def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
+def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Round the weights of convolutions and linear layers, and correct the biases on the way.
 
     Formats per channel are chosen anew for the refitted weights; other windows stay as they are.
     """
-    before = plan.adjustments
-    original = recapture(model, plan)
+    before, original = plan.adjustments, recapture(model, plan)
+    bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
-    leaves = lockstep.leaves_of(network, unwrapped(model), data)
-    roundings, shifts, formats = dict(before.roundings), dict(before.shifts), {}
+    divided = divide(network, model, data)
+    judging = Judging(model, network, plan, divided)
+    roundings, shifts = dict(before.roundings), dict(before.shifts)
+    formats: dict[str, Format] = {}
+    met: set[str] = set()
     with progress.over(len(network.layers), "round"):
-        for meeting in lockstep.meetings(network, plan.committed, before, leaves):
+        for meeting in lockstep.meetings(network, plan.committed, before, bare, divided):
             row = meeting.layer.weight_row
+            best = correction(meeting, plan)
             fmt = plan.committed[row]
-            found = None
-            if isinstance(fmt, FixedPoint | PerChannel) and row not in plan.locked and row not in formats:
-                found = moments(meeting)
-            if found is not None and isinstance(fmt, FixedPoint | PerChannel):
-                weight = meeting.reference.parameters[row]
-                fmt, codes = _rounded(weight.double().cpu(), found, fmt)
-                offsets = codes - fmt.to_integer(weight.cpu())
-                roundings[row] = Rounding(fmt, offsets.numpy().astype(np.int16))
-                formats[row] = fmt
-                meeting.quantized.parameters[row] = fmt.from_integer(codes).to(weight)
-            correct(meeting, plan, shifts)
+            # A weight that several layers share is rounded for the first of them.
+            if isinstance(fmt, FixedPoint | PerChannel) and row not in plan.locked and row not in met:
+                rounding, best = _better(meeting, plan, fmt, best)
+                if rounding is not None:
+                    roundings[row], formats[row] = rounding, rounding.fmt
+            met.add(row)
+            best.make(meeting, shifts, bare)
             progress.step()
-    changed: dict[str, Format] = {row: fmt for row, fmt in formats.items() if fmt != plan.committed[row]}
-    return Adjusted(counted(plan, original, dataclasses.replace(before, roundings=roundings, shifts=shifts)), changed)
+    if not formats and not differ(shifts, before.shifts):
+        return Unchanged("no weight is better rounded otherwise, and no bias corrected, than as it is")
+    after = dataclasses.replace(before, roundings=roundings, shifts=shifts)
+    verdict = judging.verdict(corrected(network, original, after), {**plan.committed, **formats}, after)
+    if not verdict.is_better:
+        return Unchanged(f"weights are better as they are: rounded adaptively, {verdict}")
+    changed = {row: fmt for row, fmt in formats.items() if fmt != plan.committed[row]}
+    return Adjusted(counted(plan, original, after), changed, str(verdict))
 
 
-def _rounded(weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel) -> tuple[FixedPoint | PerChannel, Tensor]:
+def _better(
+    meeting: lockstep.Meeting, plan: Plan, fmt: FixedPoint | PerChannel, best: Correction
+) -> tuple[Rounding | None, Correction]:
+    """Give the weight of a layer the rounding that does better than the present one, on the data that are kept aside.
+
+    Parameters
+    ----------
+    best
+        The correction of the bias with the weight as it is.
+
+    Returns
+    -------
+    None where nothing does better; and the correction of the bias that goes with it.
+    """
+    found = moments(meeting)
+    if found is None:
+        return None, best
+    row, chosen = meeting.layer.weight_row, None
+    weight, kept = meeting.adjusted[row], meeting.quantized.parameters[row]
+    for damping in DAMPINGS:
+        rounded, codes = _rounded(weight.double().cpu(), found, fmt, damping)
+        meeting.quantized.parameters[row] = rounded.from_integer(codes).to(weight)
+        correct = correction(meeting, plan)
+        if surely_less(correct.errors, best.errors):
+            offsets = codes - rounded.to_integer(weight.cpu())
+            chosen = Rounding(rounded, offsets.numpy().astype(np.int16))
+            best, kept = correct, meeting.quantized.parameters[row]
+    meeting.quantized.parameters[row] = kept
+    return chosen, best
+
+
+def _rounded(
+    weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel, damping: float
+) -> tuple[FixedPoint | PerChannel, Tensor]:
     """Give the format and the codes of a weight."""
     groups, inputs = found.hessian.shape[:2]
     rows = weight.reshape(groups, -1, inputs)
-    damped = found.hessian + DAMPING * _mean_diagonal(found.hessian) * torch.eye(inputs, dtype=torch.float64)
+    damped = found.hessian + damping * _mean_diagonal(found.hessian) * torch.eye(inputs, dtype=torch.float64)
     drift = found.cross - found.hessian
     fitted = rows + torch.linalg.solve(damped, (rows @ drift).transpose(1, 2)).transpose(1, 2)
     shaped = fitted.reshape(weight.shape)

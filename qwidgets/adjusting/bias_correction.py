@@ -3,25 +3,27 @@
 Layer after layer, with the layers before already corrected, each bias is shifted so that the squared error of what
 leaves the layer, after its activation function, is least. Without such a function that is the mean error. With one,
 only values that it lets through count: to correct the mean of what a ReLU cuts off would spoil what it does not. What
-one half of the data asks for is done only where it helps the other half, too.
+one half of the data asks for is done only where it helps the other half, too, and a channel keeps its bias where the
+data that are kept aside are better off with it.
 
 Source of the idea: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction" (2019), which
 corrects the mean before the activation function.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qwidgets.adjusting import lockstep
+from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import Network, unwrapped
+from qwidgets.network import Network
 from qwidgets.per_channel import PerChannel
-from qwidgets.plan import Adjusted, Plan
-from qwidgets.planning.adjustments import Adjustments
+from qwidgets.plan import Adjusted, Plan, Unchanged
+from qwidgets.planning.adjustments import Adjustments, Array
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
 
@@ -31,17 +33,35 @@ TURNS = 4
 TINY = torch.finfo(torch.float64).tiny
 
 
-def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
+def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Shift each bias by what its channel's output lacks over the data."""
-    original = recapture(model, plan)
-    network = plan.adjustments.applied(original)
-    leaves = lockstep.leaves_of(network, unwrapped(model), data)
-    shifts = dict(plan.adjustments.shifts)
+    before, original = plan.adjustments, recapture(model, plan)
+    bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
+    network = before.applied(original)
+    divided = divide(network, model, data)
+    judging = Judging(model, network, plan, divided)
+    shifts = dict(before.shifts)
     with progress.over(len(network.layers), "correct bias"):
-        for meeting in lockstep.meetings(network, plan.committed, plan.adjustments, leaves):
-            correct(meeting, plan, shifts)
+        for meeting in lockstep.meetings(network, plan.committed, before, bare, divided):
+            correction(meeting, plan).make(meeting, shifts, bare)
             progress.step()
-    return Adjusted(counted(plan, original, dataclasses.replace(plan.adjustments, shifts=shifts)), {})
+    if not differ(shifts, before.shifts):
+        return Unchanged("no bias is better corrected than as it is")
+    after = dataclasses.replace(before, shifts=shifts)
+    verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
+    if not verdict.is_better:
+        return Unchanged(f"biases are better as they are: corrected, {verdict}")
+    return Adjusted(counted(plan, original, after), {}, str(verdict))
+
+
+def differ(shifts: Mapping[str, Array], before: Mapping[str, Array]) -> bool:
+    """Tell whether any bias got another shift."""
+    return any(shift is not before.get(row) for row, shift in shifts.items())
+
+
+def corrected(network: Network, original: Network, after: Adjustments) -> Network:
+    """Give a network that is scaled as adjustments say, its weights and biases as they say too."""
+    return dataclasses.replace(network, parameters=after.parameters(original.parameters))
 
 
 def counted(plan: Plan, original: Network, after: Adjustments) -> Adjustments:
@@ -51,30 +71,68 @@ def counted(plan: Plan, original: Network, after: Adjustments) -> Adjustments:
     return dataclasses.replace(after, calibration=calibration)
 
 
-def correct(meeting: lockstep.Meeting, plan: Plan, shifts: dict[str, Any]) -> None:
-    """Correct the bias of one layer, and note by how much it was shifted in all."""
+@dataclasses.dataclass(frozen=True)
+class Correction:
+    """What is done to the bias of a layer.
+
+    Attributes
+    ----------
+    bias
+        What it becomes, before rounding, float64; None where it stays.
+    rounded
+        The same in its format.
+    errors
+        The squared error of what leaves the layer then, after its activation function, of each sample kept aside.
+    """
+
+    bias: Tensor | None
+    rounded: Tensor | None
+    errors: Tensor
+
+    def make(self, meeting: lockstep.Meeting, shifts: dict[str, Array], bare: dict[str, Tensor]) -> None:
+        """Give the quantized side this bias, and note by how much it differs from what it was without corrections."""
+        row = meeting.layer.bias_row
+        if row is not None and self.bias is not None and self.rounded is not None:
+            shifts[row] = (self.bias - bare[row].double().cpu()).numpy()
+            meeting.quantized.parameters[row] = self.rounded.to(meeting.adjusted[row].dtype)
+
+
+def correction(meeting: lockstep.Meeting, plan: Plan) -> Correction:
+    """Find what is best done to the bias of a layer, whose weight may have been changed before."""
     row = meeting.layer.bias_row
+    seen, aside = ([(meeting.activated(left), right) for left, right in pairs] for pairs in meeting.outputs())
+    present = _errors(aside, None, meeting)
     if row is None or row in plan.locked:
-        return
-    shift = least_squares_shift(meeting)
-    wanted = meeting.reference.parameters[row].double().cpu() + shift
-    shifts[row] = shifts.get(row, 0.0) + shift.numpy()
+        return Correction(None, None, present.sum(1))
     fmt = plan.committed[row]
-    kept = fmt.quantize(wanted) if isinstance(fmt, FixedPoint | PerChannel) else wanted
-    meeting.quantized.parameters[row] = kept.to(meeting.reference.parameters[row].dtype)
+    rounded = meeting.quantized.parameters[row].double().cpu()
+    wanted = rounded + least_squares_shift(seen, meeting)
+    becomes = fmt.quantize(wanted) if isinstance(fmt, FixedPoint | PerChannel) else wanted
+    moved = _errors(aside, becomes - rounded, meeting)
+    better = surely_less(moved, present)
+    errors = torch.where(better, moved, present).sum(1)
+    if not better.any():
+        return Correction(None, None, errors)
+    bias = torch.where(better, wanted, meeting.adjusted[row].double().cpu())
+    return Correction(bias, torch.where(better, becomes, rounded), errors)
 
 
-def least_squares_shift(meeting: lockstep.Meeting) -> Tensor:
-    """Give by how much each output channel of the quantized layer is best shifted, float64, (channels,)."""
-    axis = -1 if meeting.layer.operation == "linear" else 1
-    pairs = [(meeting.activated(reference), quantized) for reference, quantized in meeting.outputs]
+def least_squares_shift(pairs: lockstep.Pairs, meeting: lockstep.Meeting) -> Tensor:
+    """Give by how much each output channel of the quantized layer is best shifted, float64, (channels,).
+
+    Parameters
+    ----------
+    pairs
+        What leaves the layer: in float after its activation function, quantized before that.
+    """
+    axis = _channels(meeting)
     shift = torch.zeros(pairs[0][1].shape[axis], dtype=torch.float64)
     agreed = torch.ones_like(shift)
     for turn in range(TURNS if meeting.layer.activation_node else 1):
         sums = torch.zeros(2, 2, len(shift), dtype=torch.float64)
         seen = 0
         for outputs, quantized in pairs:
-            first, second = _derivatives(outputs, quantized, shift, meeting, axis)
+            first, second = _derivatives(outputs, quantized, shift, meeting)
             for half in (0, 1):  # sample after sample in turn
                 own = slice((half + seen) % 2, None, 2)
                 sums[half] += torch.stack([first[own].sum(0), second[own].sum(0)])
@@ -88,20 +146,40 @@ def least_squares_shift(meeting: lockstep.Meeting) -> Tensor:
     return shift
 
 
-def _derivatives(
-    outputs: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting, axis: int
-) -> tuple[Tensor, Tensor]:
+def _derivatives(outputs: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting) -> tuple[Tensor, Tensor]:
     """Give half the first and second derivative of each sample's squared error by each channel's shift."""
-    channel = axis % quantized.ndim
     with torch.enable_grad():
-        moved = quantized + shift.reshape(-1, *[1] * (quantized.ndim - 1 - channel)).to(quantized)
-        moved.requires_grad_()
+        moved = _moved(quantized, shift, meeting).requires_grad_()
         activated = meeting.activated(moved)
         (gains,) = torch.autograd.grad(activated.sum(), moved)
     errors = activated.detach() - outputs
-    places = [other for other in range(1, quantized.ndim) if other != channel]
+    return _by_channel(errors * gains, meeting), _by_channel(gains.square(), meeting)
 
-    def summed(values: Tensor) -> Tensor:
-        return (values.sum(places, dtype=torch.float64) if places else values.double()).cpu()
 
-    return summed(errors * gains), summed(gains.square())
+def _errors(pairs: lockstep.Pairs, shift: Tensor | None, meeting: lockstep.Meeting) -> Tensor:
+    """Give the squared error after the activation function, float64, (samples of all batches, channels)."""
+    errors = []
+    for outputs, quantized in pairs:
+        activated = meeting.activated(_moved(quantized, shift, meeting))
+        errors.append(_by_channel((activated - outputs).square(), meeting))
+    return torch.cat(errors)
+
+
+def _moved(values: Tensor, shift: Tensor | None, meeting: lockstep.Meeting) -> Tensor:
+    """Give values with each channel shifted, in float32 at least: a shift may be less than a float16 can tell."""
+    wide = values.to(torch.promote_types(values.dtype, torch.float32))
+    if shift is None:
+        return wide
+    channel = _channels(meeting) % values.ndim
+    return wide + shift.reshape(-1, *[1] * (values.ndim - 1 - channel)).to(wide)
+
+
+def _by_channel(values: Tensor, meeting: lockstep.Meeting) -> Tensor:
+    """Sum up each channel of each sample, float64."""
+    channel = _channels(meeting) % values.ndim
+    places = [other for other in range(1, values.ndim) if other != channel]
+    return (values.sum(places, dtype=torch.float64) if places else values.double()).cpu()
+
+
+def _channels(meeting: lockstep.Meeting) -> int:
+    return -1 if meeting.layer.operation == "linear" else 1

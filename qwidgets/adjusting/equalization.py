@@ -21,15 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets import schemes
-from qwidgets.adjusting.lockstep import Side, leaves_of
+from qwidgets.adjusting.kept_aside import Judging, divide
+from qwidgets.adjusting.lockstep import Side
 from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibrating.calibrated import Calibration
 from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import Network, unwrapped
+from qwidgets.network import Network
 from qwidgets.per_channel import PerChannel
-from qwidgets.plan import Adjusted, Plan
-from qwidgets.planning import channel_groups
+from qwidgets.plan import Adjusted, Plan, Unchanged
+from qwidgets.planning import accumulator_room, channel_groups
 from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.channel_groups import ChannelGroup
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
@@ -39,48 +41,68 @@ MOST = 64.0
 always near zero."""
 
 
-def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted:
+def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Scale the loudest channel to the top of its tensor's range, and the others half the way to it.
 
     The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
     """
-    model, network = unwrapped(model), recapture(model, plan)
-    groups = [group for group in channel_groups.find(network) if not set(group.rows) & plan.locked]
-    leaves = leaves_of(network, model, data)
+    original = recapture(model, plan)
+    groups = [group for group in channel_groups.find(original) if not set(group.rows) & plan.locked]
     before = plan.adjustments
-    original = dict(network.parameters)
+    network = before.applied(original)
+    divided = divide(network, model, data)
+    seen, aside = ([batch.leaves for batch in part] for part in (divided.seen, divided.aside))
+    if not groups:
+        return Unchanged("there is nothing to equalize, no activation that is free has channels that can be scaled")
+    judging = Judging(model, network, plan, divided)
     reached = _Reached()
-    with progress.over(2 * len(leaves), "equalize"):
-        _run(before.applied(network), leaves, reached, progress)
-        given: dict[torch.fx.Node, Tensor] = {}
-        factors = dict(before.factors)
-        for group in groups:
-            scale = _factors([reached.largest[row] for row in group.rows], *_range(group, plan, reached))
-            for row in group.rows:
-                factors[row] = _times(factors.get(row), (scale,))
-            given.update(dict.fromkeys(group.nodes, scale))
-        shifts = dict(before.shifts)
-        for layer in network.layers:
-            shape, node = tuple(original[layer.weight_row].shape), layer.node
-            of_groups = int(node.args[6]) if len(node.args) > 6 and isinstance(node.args[6], int) else 1
-            found = channel_groups.weight_factors(layer, given, shape, of_groups)
-            if found:
-                factors[layer.weight_row] = _times(factors.get(layer.weight_row), found)
-            if node in given and layer.bias_row is not None:
-                factors[layer.bias_row] = _times(factors.get(layer.bias_row), (given[node],))
-                if layer.bias_row in shifts:
-                    shifts[layer.bias_row] = shifts[layer.bias_row] * given[node].numpy()
-        changed = {row for row in factors if factors[row] is not before.factors.get(row)}
-        roundings = {row: rounding for row, rounding in before.roundings.items() if row not in changed}
-        after = Adjustments(factors, shifts, roundings)
+    with progress.over(2 * len(seen) + len(aside), "equalize"):
+        _run(network, seen, reached, progress)
+        after = _scaled(original, before, groups, _scales(groups, plan, reached))
+        changed = {row for row in after.factors if after.factors[row] is not before.factors.get(row)}
         # The clamps of a captured graph are moved once: a fresh one.
         adjusted = after.applied(recapture(model, plan))
         counted = _Counted(changed)
-        _run(adjusted, leaves, counted, progress)
-    assert plan.calibration is not None  # recapturing asks for one
+        _run(adjusted, seen, counted, progress)
+        assert plan.calibration is not None  # recapturing asks for one
+        calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
+        chosen = {row: _anew(plan.committed[row], row, calibration) for row in changed}
+        formats = accumulator_room.leave_as_before(plan.calibration, plan.committed, chosen, calibration)
+        verdict = judging.verdict(adjusted, {**plan.committed, **formats}, after)
+        if not verdict.is_better:
+            return Unchanged(f"channels are better as they are: equalized, {verdict}")
+        _run(adjusted, aside, counted, progress)
     calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
-    after = dataclasses.replace(after, calibration=calibration)
-    return Adjusted(after, {row: _anew(plan.committed[row], row, calibration) for row in changed})
+    return Adjusted(dataclasses.replace(after, calibration=calibration), formats, str(verdict))
+
+
+def _scales(groups: list[ChannelGroup], plan: Plan, reached: "_Reached") -> list[Tensor]:
+    """Give the factors of the channels of each group."""
+    return [_factors([reached.largest[row] for row in group.rows], *_range(group, plan, reached)) for group in groups]
+
+
+def _scaled(original: Network, before: Adjustments, groups: list[ChannelGroup], scales: list[Tensor]) -> Adjustments:
+    """Give the adjustments with the channels of groups scaled, and the weights and biases before and after them."""
+    given: dict[torch.fx.Node, Tensor] = {}
+    factors = dict(before.factors)
+    for group, scale in zip(groups, scales, strict=True):
+        for row in group.rows:
+            factors[row] = _times(factors.get(row), (scale,))
+        given.update(dict.fromkeys(group.nodes, scale))
+    shifts = dict(before.shifts)
+    for layer in original.layers:
+        shape, node = tuple(original.parameters[layer.weight_row].shape), layer.node
+        of_groups = int(node.args[6]) if len(node.args) > 6 and isinstance(node.args[6], int) else 1
+        found = channel_groups.weight_factors(layer, given, shape, of_groups)
+        if found:
+            factors[layer.weight_row] = _times(factors.get(layer.weight_row), found)
+        if node in given and layer.bias_row is not None:
+            factors[layer.bias_row] = _times(factors.get(layer.bias_row), (given[node],))
+            if layer.bias_row in shifts:
+                shifts[layer.bias_row] = shifts[layer.bias_row] * given[node].numpy()
+    changed = {row for row in factors if factors[row] is not before.factors.get(row)}
+    roundings = {row: rounding for row, rounding in before.roundings.items() if row not in changed}
+    return Adjustments(factors, shifts, roundings)
 
 
 class _Reached:
@@ -127,7 +149,7 @@ def _run(network: Network, leaves: list[list[Any]], observe: Any, progress: Prog
             progress.step()
 
 
-def _range(group: channel_groups.ChannelGroup, plan: Plan, reached: _Reached) -> tuple[float, float]:
+def _range(group: ChannelGroup, plan: Plan, reached: _Reached) -> tuple[float, float]:
     """Give the present largest value of a group, and the end of the window that it should reach."""
     present = max(float(reached.largest[row].max()) for row in group.rows)
     signed = bool(set(group.rows) & reached.signed)

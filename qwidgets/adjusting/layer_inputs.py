@@ -39,7 +39,8 @@ def moments(meeting: Meeting) -> Moments | None:
     cross: Any = 0.0
     sums: list[Any] = [0.0, 0.0]
     for reference, quantized in meeting.inputs:
-        columns = [_columns(value, weight, given) for value in (reference, quantized)]
+        wide = torch.promote_types(torch.promote_types(reference.dtype, quantized.dtype), torch.float32)
+        columns = [_columns(value.to(wide), weight, given) for value in (reference, quantized)]
         own = own + (columns[1] @ columns[1].transpose(1, 2)).double()
         cross = cross + (columns[0] @ columns[1].transpose(1, 2)).double()
         sums = [total + part.sum(2, dtype=torch.float64) for total, part in zip(sums, columns, strict=True)]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from qwidgets.adjusting.kept_aside import Divided
 from qwidgets.capturing import operations
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Parameter, Program
@@ -87,27 +88,41 @@ def leaves_of(network: Network, model: nn.Module, data: Any) -> list[list[Any]]:
     return [batch.leaves for batch in fed(network, model, data, device_of(model))]
 
 
+Pairs = list[tuple[Tensor, Tensor]]
+"""A tensor in float and quantized, batch by batch."""
+
+
 @dataclass(frozen=True)
 class Meeting:
-    """Both sides at a layer, before the quantized one has computed it."""
+    """Both sides at a layer, before the quantized one has computed it.
+
+    Attributes
+    ----------
+    adjusted
+        The weights and biases as adjusted, before any rounding.
+    seen
+        So many batches are seen; the others are kept aside.
+    """
 
     layer: Layer
     reference: Side
     quantized: Side
+    adjusted: Mapping[str, Tensor]
+    seen: int
 
     @property
-    def inputs(self) -> list[tuple[Tensor, Tensor]]:
-        """What goes into the layer, in float and quantized, batch by batch."""
+    def inputs(self) -> Pairs:
+        """What goes into the layer, of the batches that are seen."""
         source = self.layer.node.args[0]
         assert isinstance(source, Node)
-        return list(zip(self.reference.values[source], self.quantized.values[source], strict=True))
+        return list(zip(self.reference.values[source], self.quantized.values[source], strict=True))[: self.seen]
 
-    @property
-    def outputs(self) -> list[tuple[Tensor, Tensor]]:
-        """What leaves the layer before its activation function, in float and quantized, batch by batch."""
+    def outputs(self) -> tuple[Pairs, Pairs]:
+        """Compute what leaves the layer before its activation function, seen and aside."""
         self.quantized.compute(self.layer.node)
         node = self.layer.node
-        return list(zip(self.reference.values[node], self.quantized.values[node], strict=True))
+        pairs = list(zip(self.reference.values[node], self.quantized.values[node], strict=True))
+        return pairs[: self.seen], pairs[self.seen :]
 
     def activated(self, values: Tensor) -> Tensor:
         """Give what the layer's activation function, if it has one, makes of values, in float."""
@@ -119,9 +134,12 @@ def meetings(
     network: Network,
     formats: Mapping[str, Format],
     adjustments: Adjustments,
-    leaves: list[list[Any]],
+    bare: Mapping[str, Tensor],
+    divided: Divided,
 ) -> Iterator[Meeting]:
     """Walk through a network; what is done to `Meeting.quantized` before the next step counts from there on.
+
+    The two sides meet at convolutions and linear layers that have their weight and bias for themselves.
 
     Parameters
     ----------
@@ -129,11 +147,14 @@ def meetings(
         As adjusted.
     formats
         Of all rows.
-    leaves
-        For each batch, its flat arguments.
+    bare
+        The weights and biases that compute what the network does in float: scaled, but not corrected.
+    divided
+        The batches.
     """
-    reference = Side(network, dict.fromkeys(formats), leaves)
-    quantized = Side(network, formats, leaves)
+    reference = Side(network, dict.fromkeys(formats), divided.leaves)
+    reference.parameters.update(bare)
+    quantized = Side(network, formats, divided.leaves)
     for row, values in network.parameters.items():
         fmt = formats[row]
         if isinstance(fmt, FixedPoint | PerChannel):
@@ -145,8 +166,17 @@ def meetings(
             if node.op == "output":
                 return
             reference.compute(node)
-            if node in layers and not operations.is_batch_norm(node):
-                yield Meeting(layers[node], reference, quantized)
+            if node in layers and _has_channels(node):
+                yield Meeting(layers[node], reference, quantized, network.parameters, len(divided.seen))
             quantized.compute(node)
             for side in (reference, quantized):
                 side.forget(node)
+
+
+def _has_channels(node: Node) -> bool:
+    """Whether what a layer gives has a channel for each row of its weight and value of its bias, after the batch."""
+    value, weight, bias = operations.value_of(node), operations.weight_of(node), operations.bias_of(node)
+    if not (operations.is_convolution(node) or operations.name_of(node) == "linear"):
+        return False
+    whole = weight is not None and weight.op == "get_attr" and (bias is None or bias.op == "get_attr")
+    return whole and isinstance(value, Tensor) and value.ndim > 1

@@ -1,10 +1,12 @@
 """Search: windows chosen by what they do to the network's output, and word lengths mixed under a budget of bytes.
 
-Both go by one number, the squared error of the outputs over the data, measured bit for bit.
+Both go by one number, the squared error of the output over the data, measured bit for bit; of several outputs, the sum
+of their errors, each as a share of its squared values.
 
 Windows: row after row, from the inputs to the outputs, each window is tried one and two bits higher and lower, those of
 a weight's channels together, and stays where the error is least; again and again, until no such move lessens the error
-(coordinate descent). Since nothing else moves a window, the result is never worse than the start on this data.
+(coordinate descent). No move counts that makes the error greater on the data that are kept aside, or that of any output
+greater than it was at the start: so nothing is fitted to these data alone, and no output is given up for another.
 
 Word lengths: for each weight and each length the error with that weight alone changed is measured. What rows add to the
 error adds up, nearly; so from the shortest words on, the next bits go where they take off the most error per byte, as
@@ -17,23 +19,23 @@ Lin et al., "Fixed point quantization of deep convolutional networks" (2016), fo
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from qwidgets import schemes
+from qwidgets.adjusting.kept_aside import Verdict, divide
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Program
 from qwidgets.integers.rerunning import Rerun
-from qwidgets.network import unwrapped
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
 from qwidgets.simulation import device_of, recapture
-from qwidgets.validating.feeding import fed
 from qwidgets.validating.outcome import Outcome
 from qwidgets.validating.sizes import parameter_bytes
 
@@ -49,10 +51,16 @@ LONGER = 2
 Window = FixedPoint | PerChannel
 
 
-def search(
-    model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress, budget: int | None = None
-) -> dict[str, Format]:
-    """Give formats, for the rows that should change, with which the outputs over the data are nearest to float."""
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Formats for the rows that should change, and what they do on the data that were kept aside, in words."""
+
+    formats: dict[str, Format]
+    judged: str
+
+
+def search(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress, budget: int | None = None) -> Found:
+    """Give formats with which the outputs over the data are nearest to float."""
     free = {
         row.name: fmt
         for row in plan.rows
@@ -64,15 +72,46 @@ def search(
     if budget is not None:
         memory.check(budget)
     work = _Search(model, plan, data, progress)
+    before = work.noise
     work.move_windows(free)
     start, noise = dict(work.formats), work.noise
     if budget is not None:
         lengths = memory.allotted(budget, work.errors_of_lengths(memory.weights))
         work.take({row: work.resized(row, length) for row, length in lengths.items()})
         work.move_windows(free)
-        if work.noise >= noise and memory.of(start) <= budget:
+        if memory.of(start) <= budget and not work.noise.is_less(noise, before):
             work.take(start)
-    return {row: work.formats[row] for row in free if work.formats[row] != plan.committed[row]}
+    verdict = Verdict(before.sqnr_db, work.noise.sqnr_db, work.samples_aside)
+    formats = {row: work.formats[row] for row in free if work.formats[row] != plan.committed[row]}
+    return Found(formats, f"searched: {verdict}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noise:
+    """The squared error of each output, as a share of its squared values: over the data seen, and over those aside."""
+
+    seen: Mapping[str, float]
+    aside: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Of all outputs together, over the data seen."""
+        return sum(self.seen.values())
+
+    @property
+    def sqnr_db(self) -> float:
+        """Of the worst output over the data aside, in dB."""
+        worst = max(self.aside.values(), default=math.nan)
+        return -10 * math.log10(worst) if worst else math.inf
+
+    def is_less(self, other: "_Noise", start: "_Noise") -> bool:
+        """Whether it is less than another, on the data aside no more, and of no output more than at a start."""
+        rises = (
+            noise > before[name]
+            for noises, before in ((self.seen, start.seen), (self.aside, start.aside))
+            for name, noise in noises.items()
+        )
+        return self.total < other.total and sum(self.aside.values()) <= sum(other.aside.values()) and not any(rises)
 
 
 class _Search:
@@ -80,12 +119,14 @@ class _Search:
 
     def __init__(self, model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> None:
         network, device = plan.adjustments.applied(recapture(model, plan)), device_of(model)
-        batches = list(fed(network, unwrapped(model), data, device))
+        divided = divide(network, model, data)
+        self.samples_aside = divided.samples
         self._parameters = network.parameters
-        self._outcome = Outcome(lambda outputs, targets: {}, network, batches)
-        self._rerun = Rerun(network, plan.adjustments, plan.committed, [batch.leaves for batch in batches], device)
+        self._outcomes = [Outcome(lambda outputs, targets: {}, network, part) for part in (divided.seen, divided.aside)]
+        self._seen = len(divided.seen)
+        self._rerun = Rerun(network, plan.adjustments, plan.committed, divided.leaves, device)
         self._progress = progress
-        self.noise = self._outcome.noise(self._rerun.outputs(self._rerun.program))
+        self.noise = self._start = self._noise(self._rerun.outputs(self._rerun.program))
 
     @property
     def formats(self) -> Mapping[str, Format]:
@@ -96,7 +137,7 @@ class _Search:
         """Go on with other formats of some rows."""
         merged = {**self.formats, **formats}
         self._rerun.adopt(merged, self._rerun.under(merged), 0)
-        self.noise = self._outcome.noise(self._rerun.outputs(self._rerun.program))
+        self.noise = self._start = self._noise(self._rerun.outputs(self._rerun.program))
 
     def move_windows(self, rows: Iterable[str]) -> None:
         """Move the windows of rows to where the error is least."""
@@ -118,7 +159,7 @@ class _Search:
             for row in ordered:
                 longest = _length(self.formats[row]) + LONGER
                 found[row] = {
-                    length: self._outcome.noise(self._rerun.changed(row, self.resized(row, length)))
+                    length: self._noise(self._rerun.changed(row, self.resized(row, length))).total
                     for length in range(SHORTEST, min(longest, 32) + 1)
                 }
                 self._progress.step()
@@ -131,6 +172,10 @@ class _Search:
         if length == fmt.word_length:
             return fmt
         return _fitted(self._parameters[row], fmt, length)
+
+    def _noise(self, outputs: Iterator[Any]) -> _Noise:
+        seen, aside = self._outcomes
+        return _Noise(seen.noise(itertools.islice(outputs, self._seen)), aside.noise(outputs))
 
     def _move_window(self, row: str) -> bool:
         """Move the window of one row to where the error is least; tell whether that is elsewhere."""
@@ -145,8 +190,8 @@ class _Search:
             program = self._rerun.under(formats)
             start = self._rerun.start(row, program)
             self._rerun.advance(start)
-            noise = self._outcome.noise(self._rerun.outputs(program))
-            if noise < self.noise:
+            noise = self._noise(self._rerun.outputs(program))
+            if noise.is_less(self.noise, self._start):
                 best, self.noise = (formats, program, start), noise
         if best is not None:
             self._rerun.adopt(*best)

@@ -22,7 +22,7 @@ from qwidgets.calibrating.interruption import undisturbed
 from qwidgets.calibrating.ranks import Ranks
 from qwidgets.capturing import sums as network_sums
 from qwidgets.capturing.inputs import InputSpec
-from qwidgets.capturing.rows import difference
+from qwidgets.capturing.rows import difference, digest_of, widened
 from qwidgets.capturing.sums import Sum
 from qwidgets.errors import CalibrationError
 from qwidgets.network import Network, Row
@@ -129,7 +129,11 @@ class Calibration:
             None had any data, another process failed or died, or they ran different networks; the text names who or
             what.
         """
-        facts = ranks.gathered(None if own is None else (own.device, own.batches, own.total_batches, own.complete))
+        facts = ranks.gathered(
+            None
+            if own is None
+            else (own.device, own.batches, own.total_batches, own.complete, (own.rows, own.inputs, own.sums))
+        )
         holders = [rank for rank, fact in enumerate(facts) if fact is not None]
         if not holders:
             raise CalibrationError("no process was given any batch, so there is nothing to count")
@@ -140,8 +144,8 @@ class Calibration:
         common.check_same(own)
         names = [name for name in own if name not in own._constant]
         sums = ranks.summed([own[name] for name in names], device)
-        devices, batches, totals, complete = zip(*(facts[rank] for rank in holders), strict=True)
-        return cls(
+        devices, batches, totals, complete, captures = zip(*(facts[rank] for rank in holders), strict=True)
+        total = cls(
             own.network,
             own.digest,
             own.rows,
@@ -154,6 +158,31 @@ class Calibration:
             parameters=own.parameters,
             model=own.model,
             sums=own.sums,
+        )
+        for capture in captures:
+            total.widen(*capture)
+        return total
+
+    def widen(self, rows: Iterable[Row], inputs: InputSpec | None, sums: tuple[Sum, ...]) -> None:
+        """Let sizes differ from batch to batch that do so in another capture of the network.
+
+        Raises
+        ------
+        CalibrationError
+            The other capture has other rows; the text names the first.
+        """
+        rows = tuple(rows)
+        if what := difference(self.rows, rows):
+            raise CalibrationError(f"{self.network} does something else for a batch of other sizes: {what}")
+        if widened(self.rows, rows) == self.rows:
+            return
+        self.rows = widened(self.rows, rows)
+        self.digest = digest_of(self.rows)
+        self._rows = {row.name: row for row in self.rows}
+        self.inputs = None if self.inputs is None or inputs is None else self.inputs.widened(inputs)
+        self.sums = tuple(
+            dataclasses.replace(mine, terms=mine.terms if mine.terms == its.terms else None)
+            for mine, its in zip(self.sums, sums, strict=True)
         )
 
     def _without_data(self, parameters: bool) -> Self:
@@ -287,7 +316,7 @@ class Calibration:
         """
         self.check_same(other)
         with WHOLE_BATCHES:
-            return Calibration(
+            total = Calibration(
                 self.network,
                 self.digest,
                 self.rows,
@@ -301,6 +330,8 @@ class Calibration:
                 model=self.model or other.model,
                 sums=self.sums or other.sums,
             )
+        total.widen(other.rows, other.inputs, other.sums or total.sums)
+        return total
 
     def take_in(self, other: "Calibration") -> Self:
         """Add what the other one counted, as if it went on where this one ended, and give this one back.
@@ -320,6 +351,7 @@ class Calibration:
             self.parameters = self.parameters or other.parameters
             self.model = self.model or other.model
             self.sums = self.sums or other.sums
+            self.widen(other.rows, other.inputs, other.sums or self.sums)
             if other.device not in self.device.split(", "):
                 self.device += f", {other.device}"
         return self

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from qwidgets.calibrating.batches import Call, call_of, moved
+from qwidgets.capturing.inputs import FreeSizes
 from qwidgets.errors import CalibrationError, CaptureError, DataError
 from qwidgets.network import Network, Observer, capture
 
@@ -36,6 +37,14 @@ def device_for(model: nn.Module, device: str | torch.device | None) -> torch.dev
     return torch.device(device)
 
 
+class OtherSizes(DataError):
+    """A batch has other sizes than the network was captured for, and could be fed to it if those were ``free``."""
+
+    def __init__(self, free: FreeSizes, text: str) -> None:
+        super().__init__(text)
+        self.free = free
+
+
 class Feeder:
     """Captures a model with its first batch, and runs the network with it and the following ones.
 
@@ -54,8 +63,8 @@ class Feeder:
         self._device = device
         self._forward = forward
 
-    def capture(self, batch: Any) -> Network:
-        """Capture the model with what it would be called with.
+    def capture(self, batch: Any, free: FreeSizes = frozenset()) -> Network:
+        """Capture the model with what it would be called with; ``free`` sizes may differ from batch to batch.
 
         Raises
         ------
@@ -64,10 +73,10 @@ class Feeder:
         """
         args, kwargs = self._first_call(moved(batch, self._device))
         try:
-            return capture(self._model, args, kwargs)
+            return capture(self._model, args, kwargs, free)
         except CaptureError as error:
-            if mismatch := _mismatch(self._model, (args, kwargs)):
-                raise DataError(f"{mismatch}\nWith it, {error}") from error
+            if advice := _advice(self._model, args, kwargs):
+                raise DataError(f"{advice}\nAs they are, {error}") from error
             raise
 
     def run(self, network: Network, batch: Any, observe: Observer) -> None:
@@ -78,7 +87,8 @@ class Feeder:
         CalibrationError
             The user's function did not call the model.
         DataError
-            The batch has not the structure, the shapes or the types that the network was captured for, or needs.
+            The batch has not the structure, the shapes or the types that the network was captured for; `OtherSizes`
+            where it differs in sizes alone.
         """
         batch = moved(batch, self._device)
         calls = 0
@@ -88,9 +98,9 @@ class Feeder:
             calls += 1
             try:
                 return network.run(args, kwargs, observe)
-            except RuntimeError as error:
-                if mismatch := _mismatch(self._model, (args, kwargs)):
-                    raise DataError(mismatch) from error
+            except DataError as error:
+                if varying := network.inputs.varying(args, kwargs):
+                    raise OtherSizes(varying, str(error)) from None
                 raise
 
         if self._forward is None:
@@ -140,14 +150,22 @@ class _StandIn(nn.Module):
         return getattr(self.__dict__["_model"], name)
 
 
-def _mismatch(model: nn.Module, call: Call) -> str:
-    """Tell in what the types of the inputs differ from those of the weights."""
+def _advice(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Say that the inputs are to be converted to the type of the weights, if the model can be captured with that."""
     weights = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
-    given = {leaf.dtype for leaf in pytree.tree_leaves(call) if isinstance(leaf, Tensor)}
+    given = {leaf.dtype for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
     floats = {dtype for dtype in given if dtype.is_floating_point}
-    if (floats and floats <= weights) or not weights:
+    if len(weights) != 1 or floats == weights:
         return ""
-    wanted = " and ".join(sorted(map(str, weights)))
+    (wanted,) = weights
+
+    def convert(leaf: Tensor) -> Tensor:
+        return leaf.to(wanted) if leaf.is_floating_point() or not floats else leaf
+
+    try:
+        capture(model, *pytree.tree_map_only(Tensor, convert, (args, kwargs)))
+    except Exception:
+        return ""
     return (
         f"the inputs are {' and '.join(sorted(map(str, given)))} and the weights {wanted}: "
         f"convert the inputs, for instance with x.to({wanted})"

@@ -4,7 +4,7 @@ It checks that a batch fits before the network sees it, makes an example that a 
 data is at hand, and is plain enough to be written to JSON.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,10 +15,14 @@ from qwidgets.errors import DataError
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Shape (None where it may differ from batch to batch) and element type of one input tensor."""
+    """Shape (None where it may differ from batch to batch) and element type of one input tensor.
+
+    Where more than the first size may differ, ``example`` has sizes that go together.
+    """
 
     shape: tuple[int | None, ...]
     dtype: torch.dtype
+    example: tuple[int, ...] = field(default=(), compare=False)
 
     def accepts(self, value: object) -> bool:
         """Whether a tensor has this shape and type."""
@@ -28,6 +32,27 @@ class TensorSpec:
             and value.ndim == len(self.shape)
             and all(mine is None or mine == its for mine, its in zip(self.shape, value.shape, strict=True))
         )
+
+    def varying(self, value: object) -> frozenset[int]:
+        """Give the dimensions in which a tensor has another size than is fixed; none where its type differs too."""
+        if not isinstance(value, torch.Tensor) or value.dtype != self.dtype or value.ndim != len(self.shape):
+            return frozenset()
+        sizes = enumerate(zip(self.shape, value.shape, strict=True))
+        return frozenset(dim for dim, (mine, its) in sizes if mine is not None and mine != its)
+
+    def widened(self, other: "TensorSpec") -> "TensorSpec":
+        """Give one whose sizes are free where they are in either, or differ."""
+        shape = tuple(mine if mine == its else None for mine, its in zip(self.shape, other.shape, strict=True))
+        if shape == self.shape:
+            return self
+        example = other.example or self.example or tuple(2 if size is None else size for size in self.shape)
+        return TensorSpec(shape, self.dtype, example)
+
+    def zeros(self, batch: int, device: torch.device | str) -> torch.Tensor:
+        """Make a tensor that fits, ``batch`` long where the first size is free."""
+        sizes = [batch if dim == 0 or not self.example else self.example[dim] for dim in range(len(self.shape))]
+        sizes = [free if size is None else size for size, free in zip(self.shape, sizes, strict=True)]
+        return torch.zeros(sizes, dtype=self.dtype, device=device)
 
     def advice_for(self, value: object) -> str:
         """What to do with a tensor that has another first dimension only, where the network's code fixes that one."""
@@ -86,16 +111,60 @@ class InputSpec:
 
     def example(self, device: torch.device | str = "cpu", batch: int = 2) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Make arguments of zeros that fit, ``batch`` long where the length is free."""
-
-        def zeros(spec: Any) -> Any:
-            if not isinstance(spec, TensorSpec):
-                return spec
-            return torch.zeros(
-                [batch if size is None else size for size in spec.shape], dtype=spec.dtype, device=device
-            )
-
-        args, kwargs = pytree.tree_map(zeros, (self.args, self.kwargs), is_leaf=_is_spec)
+        args, kwargs = pytree.tree_map(
+            lambda spec: spec.zeros(batch, device) if isinstance(spec, TensorSpec) else spec,
+            (self.args, self.kwargs),
+            is_leaf=_is_spec,
+        )
         return args, kwargs
+
+    @property
+    def free(self) -> "FreeSizes":
+        """The sizes beside the batch that may differ from call to call."""
+        leaves = enumerate(pytree.tree_leaves((self.args, self.kwargs), is_leaf=_is_spec))
+        return frozenset(
+            (position, dim)
+            for position, spec in leaves
+            if isinstance(spec, TensorSpec)
+            for dim, size in enumerate(spec.shape)
+            if dim and size is None
+        )
+
+    def varying(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "FreeSizes":
+        """Give the sizes in which a call differs from what is fixed; none where it differs in something else too.
+
+        Examples
+        --------
+        >>> spec = InputSpec((TensorSpec((None, 3, 8), torch.float32),), {})
+        >>> spec.varying((torch.zeros(2, 3, 12),), {})
+        frozenset({(0, 2)})
+        """
+        if set(kwargs) != set(self.kwargs):
+            return frozenset()
+        kwargs = {name: kwargs[name] for name in self.kwargs}
+        expected, structure = pytree.tree_flatten((self.args, self.kwargs), is_leaf=_is_spec)
+        given, its_structure = pytree.tree_flatten((tuple(args), kwargs))
+        if its_structure != structure:
+            return frozenset()
+        pairs = list(enumerate(zip(expected, given, strict=True)))
+        found = frozenset(
+            (position, dim)
+            for position, (spec, value) in pairs
+            if isinstance(spec, TensorSpec)
+            for dim in spec.varying(value)
+        )
+        others = {position for position, (spec, value) in pairs if not _fits(spec, value)}
+        return found if others == {position for position, _ in found} else frozenset()
+
+    def widened(self, other: "InputSpec") -> "InputSpec":
+        """Give one that takes what either of two takes that differ in sizes alone."""
+        mine, structure = pytree.tree_flatten((self.args, self.kwargs), is_leaf=_is_spec)
+        its = pytree.tree_leaves((other.args, other.kwargs), is_leaf=_is_spec)
+        leaves = [
+            one.widened(another) if isinstance(one, TensorSpec) else one for one, another in zip(mine, its, strict=True)
+        ]
+        args, kwargs = pytree.tree_unflatten(leaves, structure)
+        return InputSpec(args, kwargs)
 
     def to_json(self) -> Any:
         """Give it as values that JSON can hold.
@@ -111,6 +180,16 @@ class InputSpec:
     def from_json(cls, data: Any) -> "InputSpec":
         """Read what `to_json` gave."""
         return cls(tuple(_from_json(value) for value in data["args"]), _from_json(data["kwargs"]))
+
+
+FreeSizes = frozenset[tuple[int, int]]
+"""Sizes that may differ from call to call, the batch apart: the position of the argument, flat, and the dimension."""
+
+
+def _fits(spec: Any, value: Any) -> bool:
+    if isinstance(spec, TensorSpec):
+        return spec.accepts(value)
+    return not isinstance(value, torch.Tensor) and value == spec
 
 
 def _is_spec(value: object) -> bool:
@@ -138,7 +217,8 @@ def _outline(args: Any, kwargs: Any) -> str:
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, TensorSpec):
-        return {"tensor": {"shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}}
+        known = {"shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+        return {"tensor": known | ({"example": list(value.example)} if value.example else {})}
     if type(value) in (tuple, list):
         return {type(value).__name__: [_to_json(item) for item in value]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
@@ -151,7 +231,10 @@ def _to_json(value: Any) -> Any:
 def _from_json(data: dict[str, Any]) -> Any:
     ((kind, value),) = data.items()
     if kind == "tensor":
-        return TensorSpec(tuple(value["shape"]), getattr(torch, value["dtype"]))
+        example = tuple(value.get("example", ()))
+        if example and len(example) != len(value["shape"]):
+            raise DataError(f"an example of {len(example)} sizes cannot be of {len(value['shape'])} dimensions")
+        return TensorSpec(tuple(value["shape"]), getattr(torch, value["dtype"]), example)
     if kind in ("tuple", "list"):
         items = [_from_json(item) for item in value]
         return tuple(items) if kind == "tuple" else items

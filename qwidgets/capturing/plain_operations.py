@@ -86,19 +86,15 @@ def _fill(node: Node) -> Node | None:
 
 
 def _addmm(node: Node) -> Node | None:
-    """``addmm(bias, x, matrix)``: a linear layer where the matrix is constant and the bias one row, else a sum."""
-    added, x, matrix = node.args
-    assert isinstance(added, Node)
+    """``addmm(bias, x, matrix)`` is a linear layer where the matrix is constant and the bias one row."""
+    bias, x, matrix = node.args
+    assert isinstance(bias, Node)
     assert isinstance(matrix, Node)
-    value = operations.value_of(added)
-    assert isinstance(value, Tensor)
-    is_layer = operations.name_of(node) == "addmm" and _is_held(matrix) and _is_held(added) and value.ndim == 1
-    added = _scaled(node, added, "beta")
-    if is_layer:
-        matrix = _call(node, _ATEN.t.default, _scaled(node, matrix, "alpha"))
-        return _call(node, _ATEN.linear.default, x, matrix, added)
-    product = {"addmm": _ATEN.mm, "baddbmm": _ATEN.bmm, "addmv": _ATEN.mv}[operations.name_of(node)]
-    return _call(node, _ATEN.add.Tensor, _scaled(node, _call(node, product.default, x, matrix), "alpha"), added)
+    value = operations.value_of(bias)
+    if not _is_held(matrix) or not _is_held(bias) or not isinstance(value, Tensor) or value.ndim != 1:
+        return None
+    weight = _call(node, _ATEN.t.default, _scaled(node, matrix, "alpha"))
+    return _call(node, _ATEN.linear.default, x, weight, _scaled(node, bias, "beta"))
 
 
 def _scaled(node: Node, factor: Node, by: str) -> Node:
@@ -129,8 +125,6 @@ def _call(like: Node, operation: Any, *args: Any) -> Node:
 _PLAIN: dict[str, Callable[[Node], Node | None]] = {
     "_native_batch_norm_legit_no_training": _batch_norm,
     "addmm": _addmm,
-    "addmv": _addmm,
-    "baddbmm": _addmm,
     "copy": _copy,
     "fill": _fill,
     "slice": _slice,

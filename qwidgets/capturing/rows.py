@@ -72,7 +72,10 @@ def digest_of(rows: Iterable[Row]) -> str:
 
 
 def difference(rows: Iterable[Row], others: Iterable[Row]) -> str:
-    """Say in what the rows of two networks first differ; an empty text if in nothing that matters to their figures."""
+    """Say in what the rows of two networks first differ; an empty text if in nothing that matters to their figures.
+
+    A size that may differ from batch to batch agrees with every size.
+    """
     theirs = {row.name: row for row in others}
     for row in rows:
         other = theirs.pop(row.name, None)
@@ -80,9 +83,25 @@ def difference(rows: Iterable[Row], others: Iterable[Row]) -> str:
             return f"only the first has {row.name}"
         for what in ("kind", "operation", "shape"):
             mine, its = getattr(row, what), getattr(other, what)
-            if mine != its:
+            if mine != its and not (what == "shape" and _agree(mine, its)):
                 return f"the {what} of {row.name} is {mine} in the first, {its} in the second"
     return f"only the second has {next(iter(theirs))}" if theirs else ""
+
+
+def widened(rows: Iterable[Row], others: Iterable[Row]) -> tuple[Row, ...]:
+    """Give rows in which a size is free where it is so in either of two networks, or differs."""
+    theirs = {row.name: row.shape for row in others}
+    return tuple(
+        replace(
+            row,
+            shape=tuple(mine if mine == its else None for mine, its in zip(row.shape, theirs[row.name], strict=True)),
+        )
+        for row in rows
+    )
+
+
+def _agree(mine: tuple[int | None, ...], its: tuple[int | None, ...]) -> bool:
+    return len(mine) == len(its) and all(a == b or None in (a, b) for a, b in zip(mine, its, strict=True))
 
 
 def shape_of(value: object) -> tuple[int | None, ...]:

@@ -33,6 +33,9 @@ PRODUCTS = {
 }
 """The products of two tensors, and what their factors are called."""
 
+LAYERS = frozenset(f"conv{how}{dimensions}d" for how in ("", "_transpose") for dimensions in (1, 2, 3)) | {"linear"}
+"""The layers whose sums over a weight are known; a batch norm by itself, which multiplies only, is one too."""
+
 TOTALS = frozenset(
     ["sum", "mean", *(f"{how}avg_pool{dimensions}d" for how in ("", "adaptive_") for dimensions in (1, 2, 3))]
 )
@@ -54,7 +57,7 @@ class Sum:
     terms
         How many products, or values, come together in one sum; None where that is not known beforehand.
     weight, bias
-        The rows of a layer's constants. The weight of one that reads it turned around is among ``reads``.
+        The rows of a layer's constants. A weight that it reads turned around is among ``reads`` instead.
     groups
         Of a convolution.
     """
@@ -87,31 +90,39 @@ class _Finder:
             if node.op != "call_function" or node in self._folded:
                 continue
             name, given = operations.name_of(node), operations.arguments(node)
-            if node in self._layers and "weight" in given:
-                yield self._of_layer(node, self._layers[node], given)
-            elif name in PRODUCTS:
+            if name in PRODUCTS:
                 factors = [given.get(argument) for argument in PRODUCTS[name]]
                 if all(isinstance(factor, Node) for factor in factors):
                     terms = 1 if name in ("mul", "square", "outer") else _sizes(factors[0])[-1]
                     yield Sum(self._row_of(node), name, self._sources(factors), terms)
+            elif node in self._layers:
+                yield self._of_layer(node, self._layers[node])
             elif name in TOTALS:
                 yield Sum(self._row_of(node), name, self._sources([given["self"]]), _terms(name, given))
             elif self._reads_constants(node):
                 yield Sum(self._row_of(node), name, self._sources(node.all_input_nodes), None)
 
-    def _of_layer(self, node: Node, layer: "Layer", given: Mapping[str, Any]) -> Sum:
+    def _of_layer(self, node: Node, layer: "Layer") -> Sum:
         name = operations.name_of(node)
-        x = node.all_input_nodes[0] if operations.is_batch_norm(node) else given["input"]
-        weight = given["weight"]
-        straight = operations.is_batch_norm(node) or self._constant_of(weight) == layer.weight_row
-        shape = () if operations.is_batch_norm(node) else _sizes(weight)
-        groups = given.get("groups") or 1
-        terms: int | None = math.prod(size or 0 for size in shape[1:]) if shape else 1
-        if "transpose" in name:
-            terms = math.prod(size or 0 for size in (shape[0], *shape[2:])) // groups
-        reads = self._sources([x] if straight else [x, weight])
+        if operations.is_batch_norm(node):
+            x = self._sources([node.all_input_nodes[0]])
+            return Sum(self._row_of(node), name, x, 1, layer.weight_row, layer.bias_row)
+        given = operations.arguments(node)
+        weight = next((value for value in node.all_input_nodes if self._row_behind(value) == layer.weight_row), None)
+        factors = [value for value in node.all_input_nodes if self._row_behind(value) != layer.bias_row]
+        if name not in LAYERS or given["weight"] is not weight:
+            return Sum(self._row_of(node), name, self._sources(factors), None, None, layer.bias_row)
+        shape, groups = [size or 0 for size in _sizes(weight)], given.get("groups", 1)
+        terms = math.prod(shape[1:]) if "transpose" not in name else math.prod(shape[:1] + shape[2:]) // groups
+        straight = weight is not None and self._constant_of(weight) is not None
         return Sum(
-            self._row_of(node), name, reads, terms, layer.weight_row if straight else None, layer.bias_row, groups
+            row=self._row_of(node),
+            operation=name,
+            reads=self._sources([given["input"]] if straight else factors),
+            terms=terms,
+            weight=layer.weight_row if straight else None,
+            bias=layer.bias_row,
+            groups=groups,
         )
 
     def _reads_constants(self, node: Node) -> bool:
@@ -125,9 +136,12 @@ class _Finder:
 
     def _sources(self, values: list[Any]) -> tuple[str, ...]:
         """Name the rows that values come from; what comes from none is left out."""
-        ends = [operations.trail_of(value)[-1] for value in values if isinstance(value, Node)]
-        found = [self._rows.get(end) or self._constant_of(end) for end in ends]
+        found = [self._row_behind(value) for value in values if isinstance(value, Node)]
         return tuple(row for row in found if row is not None)
+
+    def _row_behind(self, value: Node) -> str | None:
+        end = operations.trail_of(value)[-1]
+        return self._rows.get(end) or self._constant_of(end)
 
     def _row_of(self, node: Node) -> str:
         """Name the row that a node's value ends up in."""

@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.export.passes import move_to_device_pass
 from torch.fx import GraphModule, Node
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
@@ -30,6 +31,7 @@ from qwidgets.capturing.functional import (
     without_views_that_are_written_through,
     writes_through_views,
 )
+from qwidgets.capturing.inputs import FreeSizes
 from qwidgets.capturing.plain_operations import simplify
 from qwidgets.errors import CaptureError
 
@@ -38,8 +40,12 @@ _ONE_AT_A_TIME = threading.Lock()
 """``torch.export`` keeps what it is doing in global variables; a widget may capture while a cell does."""
 
 
-def trace(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
+def trace(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], free: FreeSizes = frozenset()
+) -> ExportedProgram:
     """Export a model in eval mode, on the device on which its arguments lie, with the first dimension of each free.
+
+    So are those of ``free``, as far as the model's code lets them.
 
     Raises
     ------
@@ -50,17 +56,18 @@ def trace(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
     target = _device_of(pytree.tree_leaves((args, kwargs)))
     if home is not None:
         args, kwargs = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(home), (args, kwargs))
-    args, kwargs = _never_one(args, kwargs)
+    args, kwargs = _never_one(args, kwargs, free)
     try:
         with _ONE_AT_A_TIME, _plain_mode(), _quiet():
             twin = _twin(model)
             _prepare(twin)
             args, kwargs = pytree.tree_map_only(Tensor, _usable, (args, kwargs))
             shapes: Any = ShapesCollection()
-            for leaf in pytree.tree_leaves((args, kwargs)):
+            for position, leaf in enumerate(pytree.tree_leaves((args, kwargs))):
                 if isinstance(leaf, Tensor) and leaf.ndim:
-                    shapes[leaf] = {0: Dim.AUTO}
-            program = torch.export.export(twin, args, kwargs, dynamic_shapes=shapes, strict=False)
+                    shapes[leaf] = {0: Dim.AUTO} | {dim: Dim.AUTO for at, dim in free if at == position}
+            with _FreeLengths() if free else contextlib.nullcontext():
+                program = torch.export.export(twin, args, kwargs, dynamic_shapes=shapes, strict=False)
             if writes_through_views(program.graph):
                 program = without_views_that_are_written_through(program)
     except CaptureError as error:
@@ -75,10 +82,11 @@ def trace(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
     return program
 
 
-def graph_of(program: ExportedProgram) -> GraphModule:
+def graph_of(program: ExportedProgram) -> tuple[GraphModule, Callable[..., object]]:
     """Give the program as a module that shares its parameters, owns its buffers, and holds the bare operations.
 
-    None of them works in place, and none is another one in disguise.
+    None of them works in place, and none is another one in disguise. The second thing that is given is called with the
+    same arguments, and raises an AssertionError where the model's code does something else for their sizes.
 
     Raises
     ------
@@ -87,6 +95,7 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     """
     module = program.module()
     assert isinstance(module, GraphModule)
+    checks: Callable[..., object] = getattr(module, "_guards_fn", _no_checks)
     module._forward_pre_hooks.clear()  # these check the shapes of the inputs, which is done elsewhere with better words
     for name, buffer in list(module.named_buffers(remove_duplicate=False)):
         owner, _, leaf = name.rpartition(".")
@@ -105,7 +114,11 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     simplify(module)
     module.delete_all_unused_submodules()
     module.recompile()
-    return module
+    return module, checks
+
+
+def _no_checks(*leaves: Any) -> None:
+    """The model's code does the same for all sizes."""
 
 
 def _twin(model: nn.Module) -> nn.Module:
@@ -165,9 +178,13 @@ def _plain_mode() -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what ``torch.export`` says before it fails: the whole graph, beside an error that says it in a line."""
-    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = {
+        logging.getLogger("torch.fx.experimental.symbolic_shapes"): logging.ERROR,
+        logging.getLogger("torch._subclasses.fake_tensor"): logging.CRITICAL,
+    }
+    levels = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     said = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(said):
@@ -175,11 +192,40 @@ def _quiet() -> Iterator[None]:
             yield
         sys.stderr.write(said.getvalue())
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
-def _never_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Double a batch of one, since ``torch.export`` takes a size of one to be meant for ever."""
+class _FreeLengths(TorchFunctionMode):
+    """Writes ``max_pool1d``, whose length ``torch.export`` fixes, as a pool in two dimensions, which stay free."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = dict(zip(_MAX_POOL, args, strict=False)) | (kwargs or {})
+        if not str(getattr(func, "__name__", "")).endswith("max_pool1d") or given.pop("return_indices", False):
+            return func(*args, **(kwargs or {}))
+        x = given.pop("input")
+        ceil_mode = given.pop("ceil_mode", False)
+        flat = {"padding": 0, "dilation": 1}
+        sizes = {name: pytree.tree_leaves(size) for name, size in given.items() if size is not None}
+        lifted = {name: (flat.get(name, 1), *size) for name, size in sizes.items() if size}
+        return torch.max_pool2d(x.unsqueeze(-2), **lifted, ceil_mode=ceil_mode).squeeze(-2)
+
+
+_MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+
+
+def _never_one(
+    args: tuple[Any, ...], kwargs: dict[str, Any], free: FreeSizes
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Double a batch of one, or another free size, since ``torch.export`` takes a size of one to be meant for ever."""
+    if free:
+        leaves, structure = pytree.tree_flatten((args, kwargs))
+        for position, dim in free:
+            if leaves[position].shape[dim] == 1:
+                leaves[position] = torch.cat([leaves[position]] * 2, dim)
+        args, kwargs = pytree.tree_unflatten(leaves, structure)
     lengths = [leaf.shape[0] for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.ndim]
     if not lengths or lengths[0] != 1:
         return args, kwargs

@@ -5,7 +5,7 @@ from types import ModuleType
 
 from torch import nn
 
-from qwidgets.errors import ExtraError, PlanError
+from qwidgets.errors import ExportError, ExtraError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, quantize
 
@@ -25,6 +25,26 @@ def committed_network(plan: Plan, model: nn.Module | None = None) -> QuantizedNe
             "commit() or revert() them first"
         )
     return quantize(plan.network_of(model), plan)
+
+
+def network_of_fixed_sizes(plan: Plan, model: nn.Module | None, consumer: str) -> QuantizedNetwork:
+    """Give the same for a consumer that makes something of one size only; the batch may differ.
+
+    Raises
+    ------
+    PlanError
+        See `committed_network`.
+    ExportError
+        The plan is of statistics over inputs of several sizes.
+    """
+    quantized = committed_network(plan, model)
+    for row in plan.rows:
+        if None in row.shape[1:]:
+            sizes = ", ".join("any" if size is None else str(size) for size in row.shape)
+            raise ExportError(
+                f"{row.name!r} has no fixed size, ({sizes}), which {consumer} needs; calibrate with batches of one size"
+            )
+    return quantized
 
 
 def required(package: str, extra: str) -> ModuleType:

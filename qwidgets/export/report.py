@@ -116,7 +116,7 @@ def _sqnr_in_network(plan: "Plan", validation: pd.DataFrame) -> dict[str, float]
     if not isinstance(validation, pd.DataFrame) or not set(validation.columns) >= VALIDATION_COLUMNS:
         raise PlanError("the validation is not what validate(model, plan, data) gives; pass its table as it is")
     # A tensor may be called as the network or a metric is.
-    tensors = validation[~validation["kind"].isin(["metric", "network"])]
+    tensors = validation[~validation["kind"].isin(["metric", "network", "output"])]
     if set(tensors.index) != set(plan):
         raise PlanError(f"the validation is of another network than {plan.network}; validate this plan")
     for name, given in tensors["format"].items():

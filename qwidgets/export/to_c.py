@@ -13,7 +13,7 @@ from torch import nn
 from qwidgets.export.c_code import vectors, writing
 from qwidgets.export.c_code.folder import check_folder, replace_folder
 from qwidgets.export.c_code.lowering import lower
-from qwidgets.export.committed import committed_network
+from qwidgets.export.committed import network_of_fixed_sizes
 from qwidgets.plan import Plan
 
 SOURCES = ("layers.h", "layers.c", "fixed_point.h", "self_test.c", "Makefile")
@@ -66,7 +66,7 @@ def to_c(plan: Plan, folder: str | os.PathLike[str], model: nn.Module | None = N
     True
     """
     check_folder(folder, PRODUCTS)
-    quantized = committed_network(plan, model)
+    quantized = network_of_fixed_sizes(plan, model, "C")
     parts = lower(quantized)
     network = plan.network_of(model)
     if data is not None:

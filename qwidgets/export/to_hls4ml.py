@@ -13,7 +13,7 @@ from torch.fx import Graph, GraphModule, Node
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
 from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translations
-from qwidgets.export.committed import committed_network, required
+from qwidgets.export.committed import network_of_fixed_sizes, required
 from qwidgets.export.hls4ml_layers import TRANSLATIONS, Operation, Piece, Types, holding, written
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Parameter, arguments
@@ -64,7 +64,7 @@ def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
     >>> bool((module._0.weight == plan["0.weight"].quantize(network[0].weight)).all())
     True
     """
-    return _Translation(committed_network(plan, model)).module
+    return _Translation(network_of_fixed_sizes(plan, model, "hls4ml")).module
 
 
 def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
     """
     hls4ml = required("hls4ml", "hls4ml")
     tracing = required("hls4ml.utils.torch", "hls4ml")
-    translation = _Translation(committed_network(plan, model))
+    translation = _Translation(network_of_fixed_sizes(plan, model, "hls4ml"))
     config: dict[str, Any] = hls4ml.utils.config_from_pytorch_model(
         translation.module, translation.input_shapes, granularity="name", backend=BACKEND
     )

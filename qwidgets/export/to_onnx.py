@@ -42,10 +42,19 @@ class OnnxExport:
         The version of the standard operators in it.
     differences
         For each row whose codes may differ in a runtime that computes in float32, the reason; what is computed from it
-        may then differ, too. Where it is empty, ONNX Runtime gives every code.
+        may then differ, too. A tensor of positions that a runtime may choose otherwise is among them by its name in the
+        file. Where it is empty, ONNX Runtime gives every code, with the session option that is told of below.
     ties
         What rounding ties to even changed over the data that was given: see
         :func:`qwidgets.export.tie_differences.tie_differences`. Without data it has no row.
+
+    Notes
+    -----
+    On x86 processors without VNNI instructions ONNX Runtime adds two products of 8 bits in 16 bits, and saturates, in
+    convolutions, linear layers and products with a weight. The session option ``session.x64quantprecision`` = ``"1"``
+    takes kernels that are exact everywhere: ``options.add_session_config_entry("session.x64quantprecision", "1")``.
+    Where it cannot be set, ``plan.check("onnxruntime_avx2")`` names the layers that may saturate, and
+    ``plan.propose(8, target="onnxruntime_avx2")`` gives formats under which none does.
     """
 
     path: Path
@@ -67,6 +76,9 @@ def to_onnx(
     that is shorter than that is clipped. Weights may have a scale for each output channel, biases are int32 in the
     steps of their layer's sums. The batch is free. Tensors are named after the plan's rows, ``<row>:codes`` are their
     integers. The plan's digest is in the metadata.
+
+    An operation that has no integer form is written in float32 between the formats around it, and its row is among
+    :attr:`OnnxExport.differences`. Integers and truth values enter and leave as what they are.
 
     Parameters
     ----------
@@ -97,8 +109,8 @@ def to_onnx(
     -----
     TensorRT takes int8 only: ``propose(signed=True)`` drafts such formats.
 
-    On x86 processors without VNNI instructions ONNX Runtime's 8-bit convolutions saturate sums of two products at 16
-    bits; its session option ``session.x64quantprecision`` = ``"1"`` turns that off.
+    On x86 processors without VNNI instructions 8-bit convolutions and linear layers saturate in ONNX Runtime unless its
+    session option ``session.x64quantprecision`` is ``"1"``: see :class:`OnnxExport`.
 
     Examples
     --------

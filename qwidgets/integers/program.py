@@ -226,7 +226,8 @@ class Program:
                 given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
             if isinstance(self._asked[layer.bias_row], AccumulatorFormat):
                 self._place_bias(layer, self.operand(given["input"]))
-            if self.operand(given.get("bias")) is None:
+            has_bias = "bias" in given or operations.is_batch_norm(node)  # addmm calls it otherwise
+            if has_bias and self.operand(given.get("bias")) is None:
                 given["bias"] = Parameter(layer.bias_row)
         exact, reason = self._exact(node, given)
         if exact is None:
@@ -320,7 +321,8 @@ class Program:
                 if isinstance(value, Parameter):
                     return look(value).to(_dtype(node))
                 found = look(value)
-                return found.to(_dtype(value)) if value in self.operands and isinstance(found, Tensor) else found
+                coded = value in self.operands or value in self.constants
+                return found.to(_dtype(value)) if coded and isinstance(found, Tensor) else found
 
             return in_float
 

@@ -8,6 +8,7 @@ moved up, or the word of what it reads is shortened from below: bit by bit, each
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from qwidgets.bit_histogram import BitHistogram
-from qwidgets.capturing.sums import PRODUCTS, TOTALS, Sum
+from qwidgets.capturing.sums import LAYERS, PRODUCTS, TOTALS, Sum
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
@@ -45,7 +46,8 @@ class Room:
     formats
         By row, those that are coarser than what was chosen for the tensor alone.
     bits, needed_bits
-        The width of the accumulators, and one in which no format has to be coarser.
+        The width of the accumulators, and one in which no format has to be coarser; 0 where only the biases are stored
+        in too few bits.
 
     Examples
     --------
@@ -61,6 +63,8 @@ class Room:
         if not self.formats:
             return ""
         count = f"{len(self.formats)} format{'s' if len(self.formats) > 1 else ''} coarser"
+        if not self.needed_bits:
+            return f"{count}, so that biases fit"
         return f"{count}, so that sums fit {self.bits} bits; accumulator_bits={self.needed_bits} needs none"
 
 
@@ -84,6 +88,7 @@ def leave(
     movable: Collection[str],
     bits: int = ACCUMULATOR_BITS,
     may_shorten: Callable[[str, FixedPoint], bool] = lambda row, fmt: True,
+    bias_bits: Mapping[str, int] = MappingProxyType({}),
 ) -> Room:
     """Make formats coarser until no sum can leave its accumulator, or none can be made coarser that has a part in it.
 
@@ -99,13 +104,15 @@ def leave(
         The width of the accumulators, the sign bit counted.
     may_shorten
         Asked for a tensor that a sum reads whether it can have a format whose word is shorter.
+    bias_bits
+        By the row that leaves a layer, the bits that its bias is stored in at the step of its sums.
     """
     found, needed = dict(formats), 0
     for each in calibration.sums:
-        terms = _of(calibration, each, found)
+        terms = _of(calibration, each, found, bias_bits.get(each.row, WIDEST_ACCUMULATOR))
         if terms is None or terms.fits(bits):
             continue
-        needed = max(needed, terms.bits)
+        needed = max(needed, terms.bits if terms.bits > bits else 0)
         while not terms.fits(bits):
             coarser = list(terms.coarser(movable, may_shorten, bits))
             if not coarser:
@@ -113,6 +120,29 @@ def leave(
             terms = min(coarser, key=lambda one: one.noise)
         found |= terms.formats
     return Room({row: fmt for row, fmt in _windows(found).items() if fmt != formats[row]}, bits, needed)
+
+
+def leave_as_before(
+    calibration: "Calibration",
+    before: Mapping[str, Format],
+    chosen: Mapping[str, Format],
+    after: "Calibration | None" = None,
+) -> dict[str, Format]:
+    """Make formats that were chosen for some rows coarser where sums would need more than 32 bits and than before.
+
+    Parameters
+    ----------
+    calibration, before
+        As they are.
+    chosen
+        What some rows get.
+    after
+        The statistics then, where they are others.
+    """
+    known = (_of(calibration, each, before) for each in calibration.sums)
+    bits = max((terms.bits for terms in known if terms is not None), default=0)
+    room = leave(after or calibration, {**before, **chosen}, chosen, max(bits, ACCUMULATOR_BITS))
+    return {**chosen, **room.formats}
 
 
 class _Terms(Protocol):
@@ -144,7 +174,9 @@ class _Terms(Protocol):
         ...
 
 
-def _of(calibration: "Calibration", of: Sum, formats: Mapping[str, Format]) -> _Terms | None:
+def _of(
+    calibration: "Calibration", of: Sum, formats: Mapping[str, Format], bias_bits: int = WIDEST_ACCUMULATOR
+) -> _Terms | None:
     """Give the terms of a sum; None where it is in float, sums nothing, or is not known well enough."""
     constants = [row for row in (of.weight, of.bias) if row is not None]
     if any(formats.get(row) is None for row in (*of.reads, *constants)) or not of.reads or of.terms is None:
@@ -152,21 +184,23 @@ def _of(calibration: "Calibration", of: Sum, formats: Mapping[str, Format]) -> _
     windows = _windows({row: formats[row] for row in (*of.reads, *constants)})
     if not all(isinstance(windows.get(row), FixedPoint) for row in of.reads):
         return None
-    if of.weight is None:
-        sums = of.operation in PRODUCTS or of.operation in TOTALS
-        return _Products(of, windows, {row: _mean_square(calibration[row]) for row in of.reads}) if sums else None
     if not all(row in calibration.parameters for row in constants):
         return None
-    return _Layer.of(calibration, of, windows)
+    if of.weight is None:
+        squares = {row: _mean_square(calibration[row]) for row in of.reads}
+        bias = 0.0 if of.bias is None else float(calibration.values(of.bias).abs().max())
+        return _Products(of, windows, squares, bias) if of.operation in PRODUCTS.keys() | TOTALS | LAYERS else None
+    return _Layer.of(calibration, of, windows, bias_bits)
 
 
 class _Products:
-    """Products of two tensors, or values of one, added up."""
+    """Products of two tensors, or values of one, added up, and a bias of this magnitude."""
 
-    def __init__(self, of: Sum, formats: dict[str, Window], squares: Mapping[str, float]) -> None:
+    def __init__(self, of: Sum, formats: dict[str, Window], squares: Mapping[str, float], bias: float) -> None:
         self.formats = formats
         self._of = of
         self._squares = squares
+        self._bias = bias
 
     @property
     def bits(self) -> int:
@@ -174,7 +208,9 @@ class _Products:
         assert self._of.terms is not None
         if len(ends) == 1:
             return max((self._of.terms * end - (end > 0)).bit_length() for end in (-ends[0][0], ends[0][1] + 1)) + 1
-        return (self._of.terms * math.prod(max(end) for end in ends)).bit_length() + 1
+        products = self._of.terms * math.prod(max(end) for end in ends)
+        lsb = sum(self.formats[row].lsb for row in self._of.reads)
+        return (products + math.ceil(math.ldexp(self._bias, -lsb)) + (self._bias > 0)).bit_length() + 1
 
     def fits(self, bits: int) -> bool:
         return self.bits <= bits
@@ -187,7 +223,7 @@ class _Products:
         self, movable: Collection[str], may_shorten: Callable[[str, FixedPoint], bool], bits: int
     ) -> Iterator[_Terms]:
         for row, shorter in _shortened(self.formats, self._of.reads, movable, may_shorten):
-            yield _Products(self._of, {**self.formats, row: shorter}, self._squares)
+            yield _Products(self._of, {**self.formats, row: shorter}, self._squares, self._bias)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,6 +238,8 @@ class _Layer:
         Of each output channel: the sums of the magnitudes and of the squares of its weights, its bias's magnitude.
     x_square, y_square
         The mean squares of what enters and of what leaves.
+    bias_bits
+        Those that the bias is stored in.
     """
 
     summed: Sum
@@ -211,9 +249,10 @@ class _Layer:
     bias: Tensor
     x_square: float
     y_square: float
+    bias_bits: int
 
     @classmethod
-    def of(cls, calibration: "Calibration", of: Sum, formats: dict[str, Window]) -> "_Layer":
+    def of(cls, calibration: "Calibration", of: Sum, formats: dict[str, Window], bias_bits: int) -> "_Layer":
         """Give it for the values that a calibration knows."""
         assert of.weight is not None
         weight = _by_output(calibration.values(of.weight).double(), of)
@@ -221,7 +260,7 @@ class _Layer:
         magnitudes, squares = weight.abs().sum(1), weight.square().sum(1)
         x_square = _mean_square(calibration[of.reads[0]])
         y_square = _mean_square(calibration[of.row]) if of.row in calibration else x_square * float(squares.mean())
-        return cls(of, formats, magnitudes, squares, bias, x_square, y_square)
+        return cls(of, formats, magnitudes, squares, bias, x_square, y_square, bias_bits)
 
     @property
     def bits(self) -> int:
@@ -264,13 +303,17 @@ class _Layer:
     def _too_fine(self, bits: int) -> list[bool]:
         """Tell of each channel whether its sums do not fit, or not together with the steps of the coarsest channel."""
         widths = [_width(each) for each in self._sums()]
-        if not isinstance(self._weight, PerChannel):
-            return [width > bits for width in widths]
-        lengths = self._weight.fraction_lengths
-        finest = max(lengths) - min(lengths) + min(bits, max(widths)) > WIDEST_ACCUMULATOR
+        biases = [_width(each) for each in self._biases().tolist()]
+        lengths = self._weight.fraction_lengths if isinstance(self._weight, PerChannel) else (0,) * len(widths)
+        apart = max(lengths) - min(lengths) + min(bits, max(widths)) > WIDEST_ACCUMULATOR
         return [
-            width > bits or (finest and length == max(lengths)) for width, length in zip(widths, lengths, strict=True)
+            width > bits or bias > self.bias_bits or (apart and length == max(lengths))
+            for width, bias, length in zip(widths, biases, lengths, strict=True)
         ]
+
+    def _biases(self) -> Tensor:
+        """Give the magnitude of each channel's bias in the steps of its sums, and what rounding may add."""
+        return self.bias / (self._steps() * math.ldexp(1.0, self.formats[self.summed.reads[0]].lsb)) + 0.5
 
     def _sums(self) -> list[float]:
         """Bound the magnitudes of each channel's sums, in its own steps."""
@@ -279,7 +322,7 @@ class _Layer:
         # Rounded up or down, a weight's code is less than one more than its value in steps.
         most = float(self.summed.terms * max(_ends(self._weight)))
         codes = (self.magnitudes / steps + self.summed.terms).clamp(max=most)
-        sums: list[float] = (codes * max(_ends(x)) + self.bias / (steps * math.ldexp(1.0, x.lsb)) + 1).tolist()
+        sums: list[float] = (codes * max(_ends(x)) + self._biases() + 1).tolist()
         return sums
 
 

@@ -9,7 +9,7 @@ from qwidgets.errors import FormatError, PlanError
 from qwidgets.integers.program import Program
 from qwidgets.pictures.written import written
 from qwidgets.simulation import recapture
-from qwidgets.targets import misfits, wiring
+from qwidgets.targets import misfits, pair_sums, wiring
 from qwidgets.targets.misfits import Misfit
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target
@@ -89,6 +89,7 @@ def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Mi
         *wiring.of_words(target, program),
         *wiring.of_shared(target, network, formats),
         *wiring.of_float_islands(target, network, program),
+        *pair_sums.of_pair_sums(target, network, program),
     ]
     yield from (misfit for misfit in of_rows if misfit.name in plan)  # what nothing uses has no row
 

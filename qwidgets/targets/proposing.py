@@ -1,7 +1,7 @@
 """Formats that a target can take, chosen by the schemes."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from qwidgets.planning.accumulator_room import Room
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import recapture
 from qwidgets.targets import misfits, wiring
+from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target, storage
 
@@ -70,7 +71,14 @@ def propose(
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
         _share(wiring.sharing(target, recapture(plan.model, plan)), chosen, formats)
-    room = accumulator_room.leave(calibration, formats, chosen, accumulator_bits, partial(_may_shorten, target, plan))
+    room = accumulator_room.leave(
+        calibration,
+        formats,
+        chosen,
+        accumulator_bits,
+        partial(_may_shorten, target, plan),
+        _bias_bits(target, formats),
+    )
     chosen |= room.formats
     formats |= room.formats
     for row in map(plan.row, names):  # once what leaves each layer is known
@@ -79,6 +87,14 @@ def propose(
             left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
             chosen.pop(row.name, None)
     return chosen, left_out, room
+
+
+def _bias_bits(target: Target, formats: Mapping[str, Format]) -> dict[str, int]:
+    """Give by the row that leaves a layer how many bits the target stores its bias in at the step of its sums."""
+    if target.bias == "any":
+        return {}
+    stored = {row: storage(fmt.word_length) for row, fmt in formats.items() if fmt is not None}
+    return {row: target.bias_bits[bits] for row, bits in stored.items() if bits in target.bias_bits}
 
 
 def _may_shorten(target: Target, plan: "Plan", name: str, fmt: FixedPoint) -> bool:
@@ -124,6 +140,8 @@ def _fitting(
     activation = target.nearest(word_length, "activation")
     channels = per_channel and activation <= target.per_channel.get(row.operation, 0)
     bits = target.nearest(word_length, row.kind)
+    if target.pair_bits is not None and row.kind == "weight" and bits == 8:
+        bits = SAFE_WEIGHT_BITS  # whatever enters
     fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
     if fmt is None or isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
         return fmt

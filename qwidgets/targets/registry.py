@@ -59,7 +59,22 @@ ONNX_RUNTIME = Target(
     floats=True,
     operations=None,
 )
-"""A model of QuantizeLinear and DequantizeLinear pairs; a word shorter than its storage is clipped."""
+"""A model of QuantizeLinear and DequantizeLinear pairs; a word shorter than its storage is clipped.
+
+On x86 processors without VNNI its sums are right with the session option ``session.x64quantprecision`` = ``"1"``.
+"""
+
+ONNX_RUNTIME_AVX2 = dataclasses.replace(
+    ONNX_RUNTIME,
+    name="onnxruntime_avx2",
+    title="ONNX Runtime on x86 without VNNI",
+    source=(
+        f"{ONNX_RUNTIME.source}; 'Why do I see high accuracy loss' and 'when to use reduce-range', "
+        "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html: VPMADDUBSW saturates"
+    ),
+    pair_bits=16,
+)
+"""As ONNX Runtime where nobody can set its session option: 8-bit layers add two products at a time in 16 bits."""
 
 HLS4ML = Target(
     name="hls4ml",
@@ -182,7 +197,9 @@ ESP32_P4 = dataclasses.replace(
 )
 """As the ESP32-S3, with ties to even, and an exponent for each output channel of a convolution or a linear layer."""
 
-TARGETS = {target.name: target for target in (INTEGER, ONNX_RUNTIME, HLS4ML, CMSIS_NN, ESP32_S3, ESP32_P4)}
+TARGETS = {
+    target.name: target for target in (INTEGER, ONNX_RUNTIME, ONNX_RUNTIME_AVX2, HLS4ML, CMSIS_NN, ESP32_S3, ESP32_P4)
+}
 """The targets by name; a rule of your own may be added."""
 
 

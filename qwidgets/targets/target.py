@@ -52,6 +52,8 @@ class Target:
     operations
         The operations that it computes as :func:`qwidgets.quantize` does, by their ATen names; None where that is for
         the export to say.
+    pair_bits
+        The bits in which it adds two products of bytes, and saturates; None where sums of bytes always fit.
     fuses
         The activation functions that it applies to the sums of the operation before them, without rounding in between;
         None for all that it has.
@@ -75,6 +77,7 @@ class Target:
     shifts: tuple[int, int] | None
     floats: bool
     operations: frozenset[str] | None
+    pair_bits: int | None = None
     fuses: frozenset[str] | None = None
 
     def bits(self, kind: Kind) -> frozenset[int]:

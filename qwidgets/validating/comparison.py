@@ -16,9 +16,11 @@ from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS
 from qwidgets.planning.adjustments import Adjustments
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, recapture
+from qwidgets.validating.class_axis import class_axis
 from qwidgets.validating.errors import Errors
 from qwidgets.validating.feeding import Fed, fed, not_fed
 from qwidgets.validating.metrics import Judge, Metric
+from qwidgets.validating.output_errors import OutputErrors
 from qwidgets.validating.sizes import parameter_bytes
 
 
@@ -41,10 +43,12 @@ def validate(
         Batches, as for :func:`qwidgets.calibrate`. What a batch holds beyond the network's inputs are the targets.
     metric
         Called as ``metric(outputs, targets)`` once for float and once for quantized, with the outputs of all batches
-        joined along their first dimension, on the CPU, and the targets likewise (None where the batches have none).
-        Gives a number, or a dict of numbers by name. Without it: ``top1``, the share of right classes, where the
-        targets are integer class labels; else ``agreement``, the share of outputs whose largest value is at the same
-        place in both.
+        joined along their first dimension (a list of them where other dimensions differ), on the CPU, and the targets
+        likewise (None where the batches have none). Gives a number, or a dict of numbers by name. Without it: ``top1``,
+        the share of right classes, where the targets are integer class labels; else ``agreement``, the share of outputs
+        whose largest value is at the same place in both. The dimension of the classes is the one that the labels leave
+        out or, where that may be several, or there are no labels, that of the channels of the network's last layer. A
+        negative label, or 255 beside fewer classes, names no class and is left out.
 
     accumulator_bits
         As for :func:`qwidgets.quantize`.
@@ -53,10 +57,12 @@ def validate(
     -------
     pandas.DataFrame
         Indexed by name. First one row for each number of the metric (kind ``metric``, in the columns ``float`` and
-        ``quantized``), then one for the network as a whole (kind ``network``, named as its class: its outputs, and all
-        its weights and biases), then one for each tensor of the plan. Columns:
+        ``quantized``), then one for the network as a whole (kind ``network``, named as its class: the worst of its
+        outputs, and all its weights and biases), then, where it has several outputs of floats, one for each of them
+        (kind ``output``, named by its place: ``output[1]``, ``output['boxes']``), then one for each tensor of the plan.
+        Columns:
 
-        - ``kind``: metric, network, input, weight, bias or activation;
+        - ``kind``: metric, network, output, input, weight, bias or activation;
         - ``format``: the bit window, or "float";
         - ``float``, ``quantized``: the metric;
         - ``sqnr_db``: mean square of the float values over mean square of the error, in dB;
@@ -105,7 +111,7 @@ def compare(
             comparison.run(batch)
         except Exception as error:
             raise not_fed(network, index, error) from error
-    judge = Judge(metric, comparison.outputs, comparison.targets)
+    judge = Judge(metric, comparison.outputs, comparison.targets, class_axis(network))
     numbers = judge.of(comparison.quantized_outputs)
     return _table(
         plan, network, quantized, comparison, {name: (judge.in_float[name], numbers[name]) for name in numbers}
@@ -117,7 +123,7 @@ class _Comparison:
 
     def __init__(self, network: Network, quantized: QuantizedNetwork, adjustments: Adjustments) -> None:
         self.errors = {row.name: Errors() for row in network.rows}
-        self.output = Errors()
+        self.output = OutputErrors()
         self.outputs: list[Any] = []
         self.quantized_outputs: list[Any] = []
         self.targets: list[Any] = []
@@ -138,7 +144,7 @@ class _Comparison:
         quantized = self._quantized.run(
             batch.args, batch.kwargs, lambda row, values: self.errors[row].add(reference.pop(row), values)
         )
-        self.output.add_outputs(outputs, quantized)
+        self.output.add(outputs, quantized)
         kept = (self.outputs, outputs), (self.quantized_outputs, quantized), (self.targets, batch.targets)
         for where, new in kept:
             where.append(pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, new))
@@ -164,11 +170,13 @@ def _table(
         _record(
             network.name,
             "network",
-            errors=comparison.output,
+            errors=comparison.output.worst,
             sizes=tuple(sum(pair[index] for pair in sizes.values()) for index in (0, 1)),
             overflows=sum(overflows.values()),
         )
     )
+    several = comparison.output.each if len(comparison.output.each) > 1 else {}
+    records.extend(_record(name, "output", errors=errors) for name, errors in several.items())
     records.extend(
         _record(
             row.name,

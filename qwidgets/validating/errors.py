@@ -1,11 +1,9 @@
-"""Sums over batches from which the SQNR and the mean error of a tensor, or of all outputs of a network, follow."""
+"""Sums over batches from which the SQNR and the mean error of a tensor follow."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 
 class Errors:
@@ -15,23 +13,24 @@ class Errors:
         self._sums: Tensor | float = 0.0
 
     def add(self, reference: Tensor, value: Tensor) -> None:
-        """Count the values of one batch; nothing waits for the device."""
+        """Count the values of one batch; nothing waits for the device. Integers and truth values are not counted."""
+        if reference.is_complex():
+            reference, value = torch.view_as_real(reference), torch.view_as_real(value)
         if not reference.is_floating_point():
             return
+        # The difference of two float16 values may be beyond the largest of them.
+        reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
         finite = reference.isfinite()
         error = torch.where(finite, value - reference, 0)
         signal = torch.where(finite, reference, 0)
         squares = (torch.linalg.vector_norm(part, dtype=torch.float64) ** 2 for part in (signal, error))
         self._sums = self._sums + torch.stack([*squares, error.sum(dtype=torch.float64), finite.sum()])
 
-    def add_outputs(self, reference: Any, outputs: Any) -> None:
-        """Count all tensors among the outputs of one batch."""
-        for value, its in zip(pytree.tree_leaves(reference), pytree.tree_leaves(outputs), strict=True):
-            if isinstance(value, Tensor):
-                self.add(value, its)
-
     def summary(self) -> tuple[float, float]:
-        """Give the SQNR in dB and the mean error; NaN where nothing was counted."""
+        """Give the SQNR in dB and the mean error; NaN where nothing was counted.
+
+        Where a finite value became infinite or NaN, nothing is left of the signal: the SQNR is minus infinity.
+        """
         if not isinstance(self._sums, Tensor):
             return math.nan, math.nan
         signal, noise, error, count = self._sums.tolist()
@@ -39,7 +38,8 @@ class Errors:
             return math.nan, math.nan
         if not noise:
             return math.inf, 0.0
-        return (10 * math.log10(signal / noise) if signal else -math.inf), error / count
+        lost = not signal or not math.isfinite(noise)
+        return (-math.inf if lost else 10 * math.log10(signal / noise)), error / count
 
     @property
     def sqnr_db(self) -> float:
@@ -47,6 +47,9 @@ class Errors:
         return self.summary()[0]
 
     @property
-    def noise(self) -> float:
-        """The sum of the squared errors."""
-        return float(self._sums[1]) if isinstance(self._sums, Tensor) else 0.0
+    def relative_noise(self) -> float:
+        """The squared error as a share of the squared values; of values that are all zero, the squared error itself."""
+        if not isinstance(self._sums, Tensor):
+            return 0.0
+        signal, noise, *_ = self._sums.tolist()
+        return math.inf if math.isnan(noise) else float(noise / (signal or 1.0))

@@ -47,7 +47,7 @@ def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.d
         try:
             placed = moved(batch, device)
             args, kwargs = call_of(model, placed)
-            leaves = network.inputs.flatten(args, kwargs)
+            leaves = network.flatten(args, kwargs)
         except Exception as error:
             raise not_fed(network, index, error) from error
         yield Fed(args, kwargs, leaves, _targets(placed, (args, kwargs)))

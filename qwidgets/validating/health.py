@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pandas as pd
@@ -40,12 +40,14 @@ class Health:
         "fine", "look" or "broken": from `FINE_DB` on, between, and below `BROKEN_DB`. It is a rule of thumb, from a
         network that tells 1000 classes apart; `qwidgets.validation.validate` measures what matters to you.
     sqnr_db
-        SQNR of the network's outputs, in dB.
+        SQNR of the network's output, in dB; of the worst one, where there are several.
     rows
-        Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the
-        outputs, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
+        Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the worst
+        output, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
         activations falls most, and the `SUSPECTS` weights that fit their formats worst. Where several rows break a
         network, leaving one of them out would not show it; quantizing it alone does.
+    outputs
+        Where there are several outputs of floats, the SQNR of each, in dB, by its place: ``output[1]``.
     overflows
         How many sums did not fit their accumulators, by the row that they end in, the most first; no format of one row
         shows that. ``plan.propose`` chooses formats whose sums fit.
@@ -56,13 +58,17 @@ class Health:
     word: Literal["fine", "look", "broken"]
     sqnr_db: float
     rows: "pd.Series[float]"
-    overflows: "pd.Series[int]" = dataclasses.field(default_factory=lambda: pd.Series(dtype="int64", name="overflows"))
+    outputs: "pd.Series[float]" = dataclasses.field(default_factory=lambda: _series({}, "sqnr_db"))
+    overflows: "pd.Series[int]" = dataclasses.field(default_factory=lambda: _counts({}))
     needed_bits: int = 0
 
     def __str__(self) -> str:
+        each = ", ".join(f"{name} {sqnr_db:.1f} dB" for name, sqnr_db in self.outputs.items())
         costly = ", ".join(f"{row} {sqnr_db:.1f} dB" for row, sqnr_db in self.rows.head(3).items())
         full = ", ".join(f"{row} ({count})" for row, count in self.overflows.head(3).items())
         parts = [f"{self.word}: {self.sqnr_db:.1f} dB"]
+        if each:
+            parts.append(f"of the outputs: {each}")
         if full:
             parts.append(f"sums that do not fit their accumulators: {full}, which would need {self.needed_bits} bits")
         if costly:
@@ -103,18 +109,27 @@ def health(model: nn.Module, plan: Plan, data: Iterable[Any], accumulator_bits: 
     """
     last = collections.deque(read(data), maxlen=1)
     study = OneAtATime(model, plan, last, _nothing, accumulator_bits)
-    sqnr_db = study.whole()["sqnr_db"]
+    figures = study.whole()
+    sqnr_db = figures.pop("sqnr_db")
+    outputs = _series({name.removesuffix("_sqnr_db"): figure for name, figure in figures.items()}, "sqnr_db")
     accumulators = study.accumulators
     counts = {row: accumulator.overflows for row, accumulator in accumulators.items() if accumulator.overflows}
-    overflows = pd.Series(counts, dtype="int64", name="overflows").sort_values(ascending=False, kind="stable")
+    overflows = _counts(counts).sort_values(ascending=False, kind="stable")
     needed = max((accumulators[row].needed_bits for row in counts), default=0)
     if sqnr_db >= FINE_DB:
-        return Health("fine", sqnr_db, pd.Series(dtype=float, name="alone_sqnr_db"), overflows, needed)
+        return Health("fine", sqnr_db, _series({}, "alone_sqnr_db"), outputs, overflows, needed)
     report = validate(model, plan, last, _nothing, accumulator_bits)
     alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan, report["sqnr_db"]))}
     word: Literal["look", "broken"] = "look" if sqnr_db >= BROKEN_DB else "broken"  # also where it is NaN
-    rows = pd.Series(alone, dtype=float, name="alone_sqnr_db").sort_values()
-    return Health(word, sqnr_db, rows, overflows, needed)
+    return Health(word, sqnr_db, _series(alone, "alone_sqnr_db").sort_values(), outputs, overflows, needed)
+
+
+def _counts(counts: Mapping[str, int]) -> "pd.Series[int]":
+    return pd.Series(counts, dtype="int64", name="overflows")
+
+
+def _series(figures: Mapping[str, float], name: str) -> "pd.Series[float]":
+    return pd.Series(figures, dtype=float, name=name)
 
 
 def _nothing(outputs: Any, targets: Any) -> dict[str, float]:

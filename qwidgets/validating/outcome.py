@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qwidgets.network import Network
-from qwidgets.validating.errors import Errors
+from qwidgets.validating.class_axis import class_axis
 from qwidgets.validating.feeding import Fed, not_fed
 from qwidgets.validating.metrics import Judge, Metric
+from qwidgets.validating.output_errors import OutputErrors, judged
 
 
 class Outcome:
@@ -22,7 +23,8 @@ class Outcome:
     Attributes
     ----------
     names
-        Of the numbers that outputs are judged by: ``sqnr_db`` and those of the metric.
+        Of the numbers that outputs are judged by: ``sqnr_db``, of the worst output; where there are several, that of
+        each, such as ``output[1]_sqnr_db``; and those of the metric.
 
     Raises
     ------
@@ -37,20 +39,26 @@ class Outcome:
                 self._outputs.append(network.run(batch.args, batch.kwargs, lambda row, values: None))
             except Exception as error:
                 raise not_fed(network, index, error) from error
-        self._judge = Judge(metric, self._outputs, [batch.targets for batch in batches])
-        self.names = ("sqnr_db", *self._judge.in_float)
+        self._judge = Judge(metric, self._outputs, [batch.targets for batch in batches], class_axis(network))
+        names = list(judged(self._outputs[0]))
+        self._several = len(names) > 1
+        each = [f"{name}_sqnr_db" for name in names] if self._several else []
+        self.names = ("sqnr_db", *each, *self._judge.in_float)
 
     def of(self, outputs: Iterable[Any]) -> dict[str, float]:
         """Judge what another form of the network gives for each of the batches."""
-        errors, kept = Errors(), []
-        for reference, its in zip(self._outputs, outputs, strict=True):
-            errors.add_outputs(reference, its)
-            kept.append(its)
-        return {"sqnr_db": errors.sqnr_db, **self._judge.of(kept)}
+        kept: list[Any] = []
+        errors = self._errors(outputs, kept)
+        each = {f"{name}_sqnr_db": sqnr_db for name, sqnr_db in errors.sqnr_db.items()} if self._several else {}
+        return {"sqnr_db": errors.worst.sqnr_db, **each, **self._judge.of(kept)}
 
-    def noise(self, outputs: Iterable[Any]) -> float:
-        """Give the sum of the squared errors of what another form of the network gives for each of the batches."""
-        errors = Errors()
+    def noise(self, outputs: Iterable[Any]) -> dict[str, float]:
+        """Give the squared error of each output as a share of its squared values, over all batches, by its name."""
+        return {name: errors.relative_noise for name, errors in self._errors(outputs, []).each.items()}
+
+    def _errors(self, outputs: Iterable[Any], kept: list[Any]) -> OutputErrors:
+        errors = OutputErrors()
         for reference, its in zip(self._outputs, outputs, strict=True):
-            errors.add_outputs(reference, its)
-        return errors.noise
+            errors.add(reference, its)
+            kept.append(its)
+        return errors

@@ -56,8 +56,10 @@ def sensitivity(
 
         - ``kind``: input, weight, bias or activation;
         - ``format``: the bit window, or "float";
-        - ``alone_sqnr_db``: SQNR of the outputs, in dB, with this row quantized and all others in float;
+        - ``alone_sqnr_db``: SQNR of the worst of the outputs, in dB, with this row quantized and all others in float;
         - ``without_sqnr_db``: the same with this row in float and all others quantized;
+        - ``alone_output[0]_sqnr_db``, ``without_…``: where there are several outputs, that of each, named as
+          :func:`qwidgets.validate` names them;
         - ``alone_…``, ``without_…``: each number of the metric, likewise.
 
         NaN where a row has no format, or was not measured. ``attrs`` of the table has the same numbers for the network

@@ -19,7 +19,7 @@ from qwidgets.pictures import heat_picture
 from qwidgets.pictures.heat_picture import BitRange, Window
 from qwidgets.pictures.plan_picture import window_of
 from qwidgets.plan import Plan
-from qwidgets.planning import channel_counts, plan_formats
+from qwidgets.planning import accumulator_room, channel_counts, plan_formats
 from qwidgets.planning.plan_state import Format, NumberFormat
 from qwidgets.widgets import channel_words, outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
@@ -296,13 +296,14 @@ class ChannelMap(PlanView):
     def _choose_anew(self, kind: type[FixedPoint] | type[PerChannel], *, per_channel: bool) -> None:
         """Draft windows for the selected weights that have formats of this kind."""
         assert self.plan.calibration is not None
-        found: dict[str, NumberFormat | str | None] = {}
+        found: dict[str, Format] = {}
         for name in self.selection:
             row, fmt = self.plan.row(name), self.plan[name]
             free = name not in self.plan.locked and not plan_formats.why_not_per_channel(row)
             if free and isinstance(fmt, kind):
                 found[name] = schemes.anew(self.plan.calibration, row, fmt, per_channel)
-        self.plan.draft(found)
+        before = {name: self.plan[name] for name in self.plan}
+        self.plan.draft(accumulator_room.leave_as_before(self.plan.calibration, before, found))
 
 
 def _windows(fmt: Format, count: int) -> list[Window]:

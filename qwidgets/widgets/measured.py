@@ -43,7 +43,7 @@ class Result:
     in_float, quantized
         That number, for the network in float and under the formats.
     sqnr_db
-        Of the network's outputs.
+        Of the network's output, the worst one where there are several.
     rows
         The SQNR of each tensor as it is computed, in dB.
     over
@@ -194,7 +194,7 @@ def measure(
             job.go_on()
         raise
     metric = report[report["kind"] == "metric"]
-    rows = report[~report["kind"].isin(["metric", "network"])]
+    rows = report[~report["kind"].isin(["metric", "network", "output"])]
     return Result(
         metric=str(metric.index[0]) if len(metric) else "",
         in_float=float(metric["float"].iloc[0]) if len(metric) else math.nan,

@@ -156,12 +156,14 @@ def verdict(checked: Checked, *, holds: bool) -> str:
     health = checked.health
     colour = {"fine": "none", "look": BACKGROUNDS["notable"], "broken": BACKGROUNDS["severe"]}[health.word]
     since = "" if holds else " · <b>formats have changed since</b>"
+    full = ", ".join(escaped(str(row)) for row in health.overflows.head(MOST_COSTLY).index)
+    sums = f" · <b>sums do not fit their accumulators</b>: {full}" if full else ""
     costly = "<br><span class='qw-quiet'>these cost most, click to select:</span>" if len(health.rows) else ""
     return (
         f"<div role='status' aria-live='polite'>short check <span class='qw-word' style='background:"
         f"{colour}'><b>{health.word}</b></span> "
         f"output SQNR {number(health.sqnr_db, 'dB')} <span class='qw-quiet'>on {escaped(checked.over)}{since}</span>"
-        f"{costly}</div>"
+        f"{sums}{costly}</div>"
     )
 
 

@@ -61,8 +61,11 @@ def _adjusting(step: Callable[..., Commit | None], *changes: str) -> Run:
         plan: Plan, data: Iterable[Any], model: nn.Module, _: int | None, told: Told, stop: Callable[[], bool]
     ) -> str | None:
         before = plan.adjustments
-        entry = step(plan, data, model, progress=told, stop=stop)
-        return None if entry is None else summary(changes, before, plan.adjustments, entry)
+        reasons: list[str] = []
+        entry = step(plan, data, model, progress=told, stop=stop, on_unchanged=reasons.append)
+        if entry is None:
+            return reasons[0] if reasons else None
+        return f"{summary(changes, before, plan.adjustments, entry)}; {entry.note.partition(': ')[2]}"
 
     return run
 
@@ -76,7 +79,7 @@ def _search(
     return (
         f"{len(found)} drafts; look at them, then commit or revert"
         if found
-        else "nothing does better than what is there"
+        else "nothing was changed: no other format does better, on the data that were kept aside, too"
     )
 
 

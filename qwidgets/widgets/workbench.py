@@ -217,6 +217,8 @@ class Workbench(View):
         where = ", weights per channel" if per_channel else ""
         where += f", for {self._target.target}" if self._target.target else ""
         self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
+        if self.plan.room.formats:
+            self._log.tell(str(self.plan.room))
         for name, reason in left_out.items():
             self._log.tell(f"{name} was left out: {reason}")
         if self._measuring is not None:

@@ -25,7 +25,7 @@ from qwidgets.examples import digits
 from qwidgets.plan import Plan
 from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, recapture
-from qwidgets.validating.errors import Errors
+from qwidgets.validating.output_errors import OutputErrors
 from qwidgets.validation import sensitivity
 from tests.benchmarks import photographs
 
@@ -85,10 +85,10 @@ def _brute_force(model: nn.Module, plan: Plan, data: list[Any], names: Iterable[
     found = []
     for name in names:
         for formats in ({**in_float, name: plan.committed[name]}, {**plan.committed, name: None}):
-            quantized, errors = QuantizedNetwork(model, captured, formats), Errors()
+            quantized, errors = QuantizedNetwork(model, captured, formats), OutputErrors()
             for batch, expected in zip(data, reference, strict=True):
-                errors.add_outputs(expected, quantized(batch))
-            found.append(errors.sqnr_db)
+                errors.add(expected, quantized(batch))
+            found.append(errors.worst.sqnr_db)
     return found
 
 

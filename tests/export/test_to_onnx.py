@@ -17,7 +17,7 @@ from qwidgets.errors import DataError, ExportError, ExtraError, FileError, PlanE
 from qwidgets.examples import digits
 from qwidgets.export import to_onnx
 from qwidgets.per_channel import PerChannel
-from tests.export.onnx_runs import checked, differing_rows, integers_in, integers_of, session_of
+from tests.export.onnx_runs import checked, differing_rows, integers_in, integers_of, options_of, session_of
 from tests.networks import ResNet, lively
 
 DIGITS = digits()
@@ -135,7 +135,7 @@ def test_8_bits_need_no_newer_operators_than_13(tmp_path: Path) -> None:
 def test_an_optimized_graph_has_integer_layers(tmp_path: Path) -> None:
     """So what is compared with optimizations on is the integer arithmetic of the runtime, not float32 once more."""
     model = checked(to_onnx(digits_plan(), tmp_path / "digits.onnx").path)
-    options = onnxruntime.SessionOptions()
+    options = options_of()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     operations = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
@@ -330,28 +330,35 @@ def test_an_unsigned_bias_that_int32_does_not_hold_is_refused(tmp_path: Path) ->
     refused(plan, tmp_path, "'0.bias' has codes of more than 31 bits")
 
 
-def test_operations_that_are_not_written_are_named(tmp_path: Path) -> None:
+def test_operations_that_are_not_written_are_named_and_the_rest_can_be_exported(tmp_path: Path) -> None:
     class Odd(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc, self.norm = nn.Linear(6, 6), nn.LayerNorm(6)
-
         def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = self.norm(self.fc(x))
+            y: Tensor = torch.special.bessel_j0(x)
             return y
 
-    plan = calibrate(Odd(), [torch.randn(4, 6)], device="cpu", progress=False).propose(8)
+    model, x = nn.Sequential(nn.Sequential(nn.Linear(6, 6)), Odd()), torch.randn(4, 6)
+    plan = calibrate(model, [x], device="cpu", progress=False).propose(8)
     plan.set_rounding("half_even")
     plan.commit()
-    refused(plan, tmp_path, "'norm' cannot be exported to ONNX: layer_norm")
-
-
-def test_other_float_types_are_refused(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(6, 6)).double()
-    plan = calibrate(model, [torch.randn(4, 6).double()], device="cpu", progress=False).propose(8)
+    refused(plan, tmp_path, "'1' cannot be exported to ONNX: ONNX has no operator for special_bessel_j0; calibrate and")
+    part = model[0]
+    plan = calibrate(part, [x], device="cpu", progress=False).propose(8)
     plan.set_rounding("half_even")
     plan.commit()
-    refused(plan, tmp_path, "the input 'input_1' is no float32 tensor")
+    assert differing_rows(to_onnx(plan, tmp_path / "part.onnx").path, quantize(part, plan), x) == {}
+
+
+def test_other_float_types_are_refused_and_float32_mends_that(tmp_path: Path) -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        model, x = nn.Sequential(nn.Linear(6, 6)).to(dtype), torch.randn(4, 6)
+        plan = calibrate(model, [x.to(dtype)], device="cpu", progress=False).propose(8)
+        plan.set_rounding("half_even")
+        plan.commit()
+        refused(plan, tmp_path, rf"'input' is of {dtype}, .*calibrate model.float\(\) on float32 batches")
+    plan = calibrate(model.float(), [x], device="cpu", progress=False).propose(8)
+    plan.set_rounding("half_even")
+    plan.commit()
+    assert to_onnx(plan, tmp_path / "network.onnx").differences == {}
 
 
 def test_drafts_are_not_exported(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from qwidgets.simulation import quantize
 from qwidgets.validating.sizes import parameter_bytes
 from qwidgets.widgets import LayerTable, Workbench
 from qwidgets.widgets.steps_menu import STEPS, StepsMenu
-from tests.test_adjustments import DATA, MODEL
+from tests.test_adjustments import DATA, MODEL, coarse
 from tests.widgets.test_views import shown, text_of
 from tests.widgets.test_workbench import batches, network, until
 
@@ -58,13 +58,17 @@ def finished(menu: StepsMenu) -> StepsMenu:
     ("name", "method", "words"),
     [
         ("Equalize", Plan.equalize, "tensors scaled"),
-        ("Correct bias", Plan.correct_bias, "5 biases corrected"),
-        ("Round adaptively", Plan.round_adaptively, "5 weights rounded, 5 biases corrected"),
+        ("Correct bias", Plan.correct_bias, "biases corrected; output SQNR"),
+        ("Round adaptively", Plan.round_adaptively, "weights rounded"),
     ],
 )
 def test_a_step_does_what_the_plan_s_method_does_and_undo_takes_it_back(
     plan: Plan, calibration: Calibration, name: str, method: Any, words: str
 ) -> None:
+    other = calibration.propose(8, per_channel=True)
+    if name != "Equalize":  # which eight bits leave enough to do
+        coarse(plan)
+        coarse(other)
     menu, told = menu_of(plan)
     before = dict(plan.committed)
     press(menu, name)
@@ -72,7 +76,7 @@ def test_a_step_does_what_the_plan_s_method_does_and_undo_takes_it_back(
     assert menu.problem is None
     assert words in text_of(menu)
     assert words in told[-1]
-    other = calibration.propose(8, per_channel=True)
+    assert plan.history[-1].note.partition(": ")[2] in told[-1]
     method(other, DATA, MODEL, progress=False)
     assert dict(plan.committed) == dict(other.committed)
     mine, theirs = (quantize(MODEL, each).codes for each in (plan, other))
@@ -121,17 +125,19 @@ def test_a_budget_that_makes_no_sense_or_cannot_be_met_is_answered(plan: Plan) -
 def test_the_table_tells_which_tensors_are_adjusted_and_how(plan: Plan) -> None:
     table = LayerTable(plan)
     plan.equalize(DATA, MODEL, progress=False)
+    coarse(plan)
     plan.round_adaptively(DATA, MODEL, progress=False)
     table._redraw.flush()
     adjusted = plan.table()["adjusted"]
-    assert adjusted["stem.weight"] == "equalized, rounded"
-    assert adjusted["stem.bias"] == "equalized, bias corrected"
+    (rounded, *_), (shifted, *_) = plan.adjustments.roundings, plan.adjustments.shifts
+    assert adjusted[rounded] == "equalized, rounded"
+    assert adjusted[shifted] in ("bias corrected", "equalized, bias corrected")
     assert adjusted["input"] == ""
     assert {name: row["adjusted"] for name, row in shown(table).items()} == adjusted.to_dict()
     table._only.value = "adjusted"
     assert list(shown(table)) == list(adjusted[adjusted != ""].index)
-    plan["stem.weight"] = "Q1.6"  # for which nothing was rounded on purpose
-    assert plan.table().loc["stem.weight", "adjusted"] == "equalized"
+    plan[rounded] = "Q1.6"  # for which nothing was rounded on purpose
+    assert plan.table().loc[rounded, "adjusted"] == "equalized"
 
 
 def test_a_filter_for_adjusted_tensors_says_when_there_is_none(plan: Plan) -> None:
@@ -218,11 +224,13 @@ def test_a_plan_that_is_changed_meanwhile_is_not_overwritten(plan: Plan) -> None
 def test_the_workbench_gives_the_steps_the_data_that_it_calibrated_with() -> None:
     workbench = Workbench(network(), batches())
     plan = workbench.wait(60)
+    plan.set_rounding("floor")  # which takes half a step off every value
+    plan.commit()
     steps = workbench._steps
     steps._redraw.flush()
     press(steps, "Correct bias")
     finished(steps)
-    assert plan.history[-1].note == "biases corrected"
+    assert plan.history[-1].note.startswith("biases corrected: output SQNR")
     assert "biases corrected" in workbench._log.value
     assert "biases corrected" in workbench._history.value
     workbench.wait(60)

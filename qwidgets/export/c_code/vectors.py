@@ -63,7 +63,7 @@ def first_call(quantized: QuantizedNetwork, model: Any, data: Any) -> list[Any]:
     if batch is None:
         raise DataError("data holds no batch to make test vectors of; pass at least one example")
     args, kwargs = call_of(model, moved(batch, quantized.device))
-    leaves = quantized.network.inputs.flatten(args, kwargs)
+    leaves = quantized.network.flatten(args, kwargs)
     if not all(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor)):
         raise DataError("the first batch holds no example to make test vectors of")
     return leaves

@@ -28,8 +28,31 @@ from qwidgets.integers.program import Program
 
 FLOAT32_HOLDS = 2**24
 QUOTIENT_HOLDS = 2**22
-ONE_TO_ONE = {"cat", "concat", "concatenate", "neg"}
+ONE_TO_ONE = frozenset(
+    [*("abs", "absolute", "cat", "concat", "concatenate", "maximum", "max", "minimum", "min", "neg", "negative")]
+    + ["stack", "where"]
+)
 """What leaves is as exact as what enters."""
+
+LAYERS = frozenset(
+    ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "batch_norm"]
+)
+"""What sums products with a weight."""
+
+_AVERAGES = frozenset(
+    [f"{how}avg_pool{dimensions}d" for how in ("", "adaptive_") for dimensions in (1, 2, 3)] + ["mean"]
+)
+_ADDING = frozenset(["addcmul", "addmm", "addmv", "baddbmm"])
+"""What adds a tensor to products; its integer form rounds that tensor to their step first."""
+
+KNOWN = _AVERAGES | frozenset(
+    [*("add", "sub", "rsub", "mul", "div", "square", "leaky_relu", "prelu", "sum"), "matmul", "mm", "bmm", "mv", "dot"]
+    + [*("einsum", "inner", "outer", "pow", "tensordot", "to", "vdot", "_to_copy"), *_ADDING]
+)
+"""What is exact in float32 where that holds all that it can come to: each step on the way is a multiple of its step."""
+
+EXACT_IN_FLOAT = frozenset(["arange", "one_hot", "to", "_to_copy", "type_as"])
+"""What makes floats of numbers or integers, and rounds them as torch does."""
 
 
 def before_rounding(program: Program, node: Node) -> Codes | None:
@@ -72,7 +95,7 @@ def never_leaves(codes: Codes | None, fmt: FixedPoint) -> bool:
 def why_inexact(program: Program, node: Node) -> str:
     """Say why float32 may give other codes than an operation's integer form does; an empty text where it cannot."""
     given, codes, name = program.arguments[node], program.sums[node], operations.name_of(node)
-    if "weight" in given:
+    if name in LAYERS and _has_constant_weight(program, given):
         most = largest_sums(program, given, transposed="transpose" in name)
         if bool((most > FLOAT32_HOLDS).any()) and not _settled(program, node, most):
             return f"the sums of {name} reach {_bits(int(most.max()))}"
@@ -82,9 +105,24 @@ def why_inexact(program: Program, node: Node) -> str:
     elif name in CLAMPS:
         if not _bounds_hold(program, node):
             return f"float32 does not hold the bounds of {name}"
+    elif name not in ONE_TO_ONE | KNOWN | LAYERS:
+        return f"it is not known whether float32 gives every code of {name}"
+    elif name in _ADDING and _lsb(program, given["self"]) < codes.lsb:
+        return f"what {name} adds has a finer step than its products"
     elif name not in ONE_TO_ONE and not codes.held_by(torch.float32):
         return f"what {name} computes reaches {_bits(codes.largest)}"
     return ""
+
+
+def _lsb(program: Program, value: Any) -> int:
+    operand = program.operand(value)
+    assert operand is not None
+    return operand.codes.lsb
+
+
+def _has_constant_weight(program: Program, given: Mapping[str, Any]) -> bool:
+    operand = program.operand(given["weight"])
+    return operand is not None and operand.integers is not None
 
 
 def may_stray(program: Program, node: Node) -> bool:

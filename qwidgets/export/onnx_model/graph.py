@@ -35,6 +35,7 @@ class Graph:
         self._onnx: Any = onnx
         self._names: set[str] = set()
         self._nodes: list[Any] = []
+        self._computed: set[str] = set()
         self._constants: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
@@ -49,15 +50,15 @@ class Graph:
         self._names.add(found)
         return found
 
-    def input(self, name: str, shape: Sequence[int | str | None]) -> str:
-        """Add a float input; a free size has a name or None."""
+    def input(self, name: str, shape: Sequence[int | str | None], dtype: npt.DTypeLike = np.float32) -> str:
+        """Add an input; a free size has a name or None."""
         name = self.free(name)
-        self._inputs.append(self._described(name, shape))
+        self._inputs.append(self._described(name, shape, dtype))
         return name
 
-    def output(self, name: str, shape: Sequence[int | str | None]) -> None:
+    def output(self, name: str, shape: Sequence[int | str | None], dtype: npt.DTypeLike = np.float32) -> None:
         """Make a tensor an output."""
-        self._outputs.append(self._described(name, shape))
+        self._outputs.append(self._described(name, shape, dtype))
 
     def constant(self, name: str, values: Array) -> str:
         """Add a constant tensor."""
@@ -67,11 +68,27 @@ class Graph:
 
     def add(self, operation: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: Any) -> str:
         """Add a node, and give the name of what leaves it; "" stands for an input that is left out."""
-        name = self.free(name)
-        made = self._onnx.helper.make_node(operation, list(inputs), [name], name=name, domain=domain, **attributes)
+        return self.add_several(operation, inputs, (name,), domain, **attributes)[0]
+
+    def add_several(
+        self, operation: str, inputs: Sequence[str], names: Sequence[str], domain: str = "", **attributes: Any
+    ) -> tuple[str, ...]:
+        """Add a node that gives several tensors, and give their names; "" stands for one that nobody asks for."""
+        names = tuple(name and self.free(name) for name in names)
+        called = next(filter(None, names))
+        made = self._onnx.helper.make_node(operation, list(inputs), names, name=called, domain=domain, **attributes)
         self._nodes.append(made)
+        self._computed.update(names)
         self._domains.add(domain)
-        return name
+        return names
+
+    def computes(self, name: str) -> bool:
+        """Whether a tensor leaves a node: it is no input and no constant."""
+        return name in self._computed
+
+    def number_of(self, dtype: npt.DTypeLike) -> int:
+        """Give the number that the file format has for an element type."""
+        return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def write(self, path: str | os.PathLike[str], name: str, version: str, properties: Mapping[str, str]) -> None:
         """Write the model; an existing file stays whole until the new one is.
@@ -96,5 +113,5 @@ class Graph:
         with replacing(path) as temporary:
             temporary.write_bytes(model.SerializeToString())
 
-    def _described(self, name: str, shape: Sequence[int | str | None]) -> Any:
-        return self._onnx.helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, list(shape))
+    def _described(self, name: str, shape: Sequence[int | str | None], dtype: npt.DTypeLike) -> Any:
+        return self._onnx.helper.make_tensor_value_info(name, self.number_of(dtype), list(shape))

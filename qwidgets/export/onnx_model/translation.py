@@ -18,15 +18,19 @@ from qwidgets.accumulator_format import stored
 from qwidgets.capturing import operations
 from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import ExportError
-from qwidgets.export.onnx_model import exactness, layers, moves, pointwise, pools  # noqa: F401  each registers its own
+from qwidgets.export.onnx_model import exactness, moves, operators
 from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant
 from qwidgets.export.onnx_model.dialects import HIGHEST_STEP, LOWEST_STEP, Constant, Dialect
-from qwidgets.export.onnx_model.graph import Graph
-from qwidgets.export.onnx_model.step import TRANSLATORS, Step
+from qwidgets.export.onnx_model.graph import Array, Graph
+from qwidgets.export.onnx_model.made import MadeTensors
+from qwidgets.export.onnx_model.sizes import Sizes, UnknownSizeError
+from qwidgets.export.onnx_model.step import Names, Step, numpy_type
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.program import Parameter, arguments
 from qwidgets.per_channel import PerChannel
 from qwidgets.simulation import QuantizedNetwork
+
+INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class Translation:
@@ -36,8 +40,11 @@ class Translation:
     ----------
     graph
         What was written.
+    sizes
+        Where sizes that differ from batch to batch are had from.
     differences
-        For each row whose codes may differ in a runtime that computes in float32, the reason.
+        For each row whose codes may differ in a runtime that computes in float32, the reason; and for each tensor of
+        positions of which a runtime may choose others.
     """
 
     def __init__(self, quantized: QuantizedNetwork, onnx: ModuleType, dialect: Dialect) -> None:
@@ -51,8 +58,10 @@ class Translation:
         formats = self.program.formats.items()
         lengths = [fmt.word_length for row, fmt in formats if fmt is not None and self._kinds[row] != "bias"]
         self.graph = Graph(onnx, dialect.opset(lengths))
-        self._names: dict[Node, str] = {}
-        self._constants: dict[tuple[str, Any], str] = {}
+        self._names: dict[Node, Names] = {}
+        self._constants: dict[str, str] = {}
+        self._made = MadeTensors(quantized)
+        self.sizes = Sizes(self.graph, self._network.graph.graph.find_nodes(op="placeholder"), self.tensor)
         self._layers = {layer.node: layer for layer in self._network.layers}
         self._folded = {layer.batch_norm_node for layer in self._network.layers}
         self._batch = next(iter(self._free_sizes()), None)
@@ -71,22 +80,42 @@ class Translation:
         """
         row = row_of_constant(self.program, value)
         if row is not None:
-            return self._constant(row)
-        if value not in self._names:
-            raise ExportError(f"{value} is no tensor that the ONNX graph has; only float32 tensors are exported")
-        return self._names[value]
+            if row not in self._constants:
+                self._constants[row] = self._constant(row)
+            return self._constants[row]
+        if value not in self._names and value in self._made:
+            self._names[value] = self.graph.constant(f"{self._place(value)}:made", _in_numpy(self._made.value(value)))
+        name = self._names.get(value)
+        if not isinstance(name, str):
+            raise ExportError(f"{self._place(value)!r} reads what is no tensor; ONNX operators read tensors only")
+        return name
+
+    def factor(self, value: Any) -> str:
+        """Name a tensor for a layer: a weight gets a dequantizer that nothing else reads.
+
+        ONNX Runtime replaces the int8 weights of a layer, under a name made of theirs, where it is told to avoid
+        saturating sums, and fails where two layers have one.
+        """
+        row = row_of_constant(self.program, value)
+        return self.tensor(value) if row is None else self._constant(row)
 
     def bias(self, value: Any, given: Mapping[str, Any], exact: bool) -> str:
         """Name the tensor of a layer's bias, in the steps of its sums where they are exact."""
         row = row_of_constant(self.program, value)
         if row is None or not exact:
-            return self.tensor(value)
+            return self.factor(value)
         constant = aligned_bias(self.program, given, row)
-        key = (row, constant.lsbs)
-        if key not in self._constants:
-            self._check_steps(row, constant.lsbs)
-            self._constants[key] = self._dialect.constant(self.graph, row, constant)
-        return self._constants[key]
+        self._check_steps(row, constant.lsbs)
+        return self._dialect.constant(self.graph, row, constant)
+
+    def known(self, value: Any) -> Tensor | None:
+        """Give the values of a tensor that nothing is fed to, nor has a format; None of any other."""
+        known = self._made.value(value) if isinstance(value, Node) and value in self._made else value
+        return known if isinstance(known, Tensor) else None
+
+    def differs(self, what: str, reason: str) -> None:
+        """Note that a tensor may differ from what the plan computes."""
+        self.differences.setdefault(what, reason)
 
     # The walk
 
@@ -95,30 +124,59 @@ class Translation:
             self._add_input(node)
         elif node.op == "output":
             self._add_outputs(node)
-        elif node.op == "call_function" and node not in self.program.constants and operations.is_float(node):
+        elif node.op == "call_function" and self._gives_tensors(node):
             self._check_type(node)
-            if moves.same(node):
+            if moves.same(node) or node in self._folded:
                 self._names[node] = self.tensor(node.all_input_nodes[0])
-                return
-            folded = node in self._folded
-            self._names[node] = self.tensor(node.all_input_nodes[0]) if folded else self._operation(node)
-            self._quantize(node)
-
-    def _operation(self, node: Node) -> str:
-        name, moving = operations.name_of(node), operations.only_moves(node)
-        row = self._row_of(operations.trail_of(node)[-1] if moving else node)
-        step = Step(node, self._given(node), f"{row}:{name}", row, self)
-        if name not in TRANSLATORS:
-            step.refuse(f"{name} is not among the operations that are written ({self.program.float_islands.get(row)})")
-        if not moving:
-            reason = self.program.float_islands.get(row) or f"{name} has a tensor in float"
-            if node in self.program.arguments:
-                reason = exactness.why_inexact(self.program, node)
             else:
-                reason = f"computed in float32: {reason}"
-            if reason:
-                self.differences.setdefault(row, reason)
-        return TRANSLATORS[name](step)
+                self._names[node] = self._operation(node)
+            if operations.is_float(node) and not moves.same(node):
+                self._quantize(node)
+
+    def _gives_tensors(self, node: Node) -> bool:
+        """Whether tensors leave a node that must be computed: no sizes, no constants, no list that is cut up later."""
+        if node in self.program.constants or node in self._made or moves.gives_list(node):
+            return False
+        return any(isinstance(value, Tensor) for value in pytree.tree_leaves(operations.value_of(node)))
+
+    def _operation(self, node: Node) -> Names:
+        name, place = operations.name_of(node), self._place(node)
+        step = Step(node, self._given(node), f"{place}:{name}", self._module_of(node), self)
+        if name == "getitem" and not moves.gives_list(node.all_input_nodes[0]):
+            return self._taken(node, step)
+        self._note_difference(node, place)
+        try:
+            return operators.translate(step)
+        except UnknownSizeError as error:
+            step.refuse(f"{error}, and ONNX computes whole numbers from the sizes of inputs only")
+
+    def _taken(self, node: Node, step: Step) -> str:
+        """One of the tensors that an operation gives."""
+        source, index = node.args
+        assert isinstance(source, Node)
+        assert isinstance(index, int)
+        names = self._names[source]
+        if isinstance(names, str) or index >= len(names) or not names[index]:
+            step.refuse(f"ONNX has no operator that gives result {index} of {operations.name_of(source)}")
+        return names[index]
+
+    def _note_difference(self, node: Node, place: str) -> None:
+        """Note what float32 may change in the values that leave a node."""
+        name = operations.name_of(node)
+        values = pytree.tree_leaves(operations.value_of(node))
+        if operations.only_moves(node) or not any(_is_real(value) for value in values):
+            return
+        if node in self.program.arguments:
+            reason = exactness.why_inexact(self.program, node)
+        elif operations.only_fills(node) or name in exactness.EXACT_IN_FLOAT:
+            reason = ""
+        else:
+            reason = f"computed in float32: {self.program.float_islands.get(place) or f'{name} has a tensor in float'}"
+        rows = (
+            [self.program.rows[at] for at in (node, *node.users) if at in self.program.rows] if len(values) > 1 else []
+        )
+        for row in (rows or [place]) if reason else []:
+            self.differs(row, reason)
 
     def _given(self, node: Node) -> Mapping[str, Any]:
         """Give an operation's arguments by name, with the bias that folding a batch norm has made."""
@@ -134,6 +192,7 @@ class Translation:
     def _quantize(self, node: Node) -> None:
         """Write what quantizes a row, and again what was moved: so every tensor that is read says its format."""
         raw = self._names[node]
+        assert isinstance(raw, str)
         if node in self.program.rows:
             row, within = self.program.rows[node], False
             fmt, before = self.program.formats[row], exactness.before_rounding(self.program, node)
@@ -144,7 +203,7 @@ class Translation:
                     self.differences.setdefault(row, reason)
             name = f"{row}:values" if node.op == "placeholder" else row
         elif operations.only_moves(node) and node in self.program.operands:
-            row = self._row_of(operations.trail_of(node)[-1])
+            row = self._place(node)
             fmt, within, name = self.program.formats.get(row), True, f"{raw}:values"
         else:
             return
@@ -155,13 +214,16 @@ class Translation:
     # Inputs, outputs, constants
 
     def _add_input(self, node: Node) -> None:
-        if not node.users:
-            return
         value = operations.value_of(node)
-        if not isinstance(value, Tensor) or value.dtype != torch.float32:
-            raise ExportError(f"the input {node.name!r} is no float32 tensor; only such are exported to ONNX")
-        name = self.program.rows.get(node, node.name)
-        self._names[node] = self.graph.input(name, self._shape(node))
+        if not node.users or not isinstance(value, Tensor):
+            return
+        name = self.program.rows.get(node, str(node.target))
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise ExportError(
+                f"the input {name!r} is of {value.dtype}, and only float32 networks are exported to ONNX; calibrate "
+                "model.float() on float32 batches, and export that plan"
+            )
+        self._names[node] = self.graph.input(name, self._shape(node), numpy_type(value.dtype))
         self._quantize(node)
 
     def _add_outputs(self, node: Node) -> None:
@@ -169,23 +231,25 @@ class Translation:
         for value in pytree.tree_leaves(node.args[0]):
             if value is None:
                 continue
-            if not isinstance(value, Node):
-                raise ExportError(f"the network gives back {value!r}, which is no tensor; ONNX outputs are tensors")
+            given = operations.value_of(value) if isinstance(value, Node) else value
+            if not isinstance(given, Tensor):
+                what = "a size" if isinstance(value, Node) else repr(given)
+                raise ExportError(
+                    f"the network gives back {what}, which is no tensor, and ONNX outputs are tensors; leave it out of "
+                    "what forward() returns"
+                )
             name = self.tensor(value)
-            if name in taken or value.op == "placeholder":
+            if name in taken or not self.graph.computes(name):
                 name = self.graph.add("Identity", [name], f"{name}:output")
             taken.add(name)
-            self.graph.output(name, self._shape(value))
+            self.graph.output(name, self._shape(value), numpy_type(given.dtype))
 
     def _constant(self, row: str) -> str:
+        """Write the constant of a row, with a dequantizer of its own where it has a format."""
         fmt = self.program.formats[row]
-        key = (row, None)
-        if key in self._constants:
-            return self._constants[key]
         if fmt is None:
             values = self._network.parameters[row].detach().cpu().numpy()
-            self._constants[key] = self.graph.constant(row, values.astype(np.float32))
-            return self._constants[key]
+            return self.graph.constant(row, values.astype(np.float32))
         per_channel = isinstance(fmt, PerChannel)
         lsbs = tuple(-length for length in fmt.fraction_lengths) if isinstance(fmt, PerChannel) else (fmt.lsb,)
         codes = self.program.codes[row].cpu().numpy()
@@ -193,9 +257,7 @@ class Translation:
         bits, signed = (MAX_WORD_LENGTH, True) if self._kinds[row] == "bias" else (fmt.word_length, fmt.signed)
         if bits == MAX_WORD_LENGTH and codes.size and int(codes.max()) >= 1 << (MAX_WORD_LENGTH - 1):
             raise ExportError(f"{row!r} has codes of more than 31 bits, and a bias is stored as int32; make it signed")
-        constant = Constant(codes, lsbs, per_channel, bits, signed)
-        self._constants[key] = self._dialect.constant(self.graph, row, constant)
-        return self._constants[key]
+        return self._dialect.constant(self.graph, row, Constant(codes, lsbs, per_channel, bits, signed))
 
     # What can be written
 
@@ -217,19 +279,36 @@ class Translation:
                 raise ExportError(f"{row!r} has steps of 2^{lsb}, which no float32 scale is; choose another window")
 
     def _check_type(self, node: Node) -> None:
-        value = operations.value_of(node)
-        if isinstance(value, Tensor) and value.dtype != torch.float32:
-            raise ExportError(f"{self._row_of(node)!r} is of {value.dtype}; only float32 tensors are exported to ONNX")
+        for value in pytree.tree_leaves(operations.value_of(node)):
+            if isinstance(value, Tensor) and value.dtype not in (torch.float32, *INTEGERS):
+                raise ExportError(
+                    f"{self._module_of(node)!r} computes in {value.dtype}; only float32, integers and truth values are "
+                    "exported to ONNX"
+                )
 
-    def _row_of(self, node: Node) -> str:
-        """Name the row that a node's value ends up in."""
+    def _place(self, node: Node) -> str:
+        """Name what a person knows a node by: the row that its value ends up in, or else its module and operation."""
+        return self._row_of(operations.trail_of(node)[-1] if operations.only_moves(node) else node) or self._module_of(
+            node
+        )
+
+    def _module_of(self, node: Node) -> str:
+        """Name the module and the operation that a node is; its row where it has one."""
+        if node in self.program.rows:
+            return self.program.rows[node]
+        stack: Mapping[str, tuple[str, object]] = node.meta.get("nn_module_stack", {})
+        path = [path for path, _ in stack.values() if path]
+        return ".".join([*path[-1:], operations.name_of(node)])
+
+    def _row_of(self, node: Node) -> str | None:
+        """Name the row that a node's value ends up in, if it does."""
         reached = [node]
         for at in reached:
             row = self.program.rows.get(at) or self.program.constants.get(at)
             if row is not None:
                 return row
             reached.extend(user for user in at.users if user not in reached)
-        return node.name
+        return None
 
     def _free_sizes(self) -> list[str]:
         given = self._network.graph.graph.find_nodes(op="placeholder")
@@ -242,3 +321,11 @@ class Translation:
         assert isinstance(value, Tensor)
         sizes = zip(value.shape, shape_of(value), strict=True)
         return [known if known is not None else "batch" if str(size) == self._batch else None for size, known in sizes]
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _in_numpy(values: Tensor) -> Array:
+    return values.detach().cpu().numpy()

@@ -1,0 +1,188 @@
+"""Part of the data that a step does not look at while it works, kept aside to judge by it what it has done.
+
+What fits the data that it was made for may fit nothing else, and only other data tell. So every step looks at three
+quarters of what it is given, and keeps of its changes what does better on the last quarter.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from qwidgets.capturing.inputs import TensorSpec
+from qwidgets.errors import DataError
+from qwidgets.network import Network, unwrapped
+from qwidgets.plan import Plan
+from qwidgets.planning.adjustments import Adjustments
+from qwidgets.planning.plan_state import Format
+from qwidgets.simulation import QuantizedNetwork, device_of
+from qwidgets.validating.feeding import Fed, fed
+from qwidgets.validating.outcome import Outcome
+
+ONE_IN = 4
+"""One batch of so many is kept aside; of fewer batches, one sample of so many in each."""
+
+SURE = 1.5
+"""A gain on the samples kept aside counts where its mean is more than so many of the mean's standard errors: else, with
+few samples, one layer or channel in three would be changed for nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Divided:
+    """The batches of some data, on the model's device.
+
+    Attributes
+    ----------
+    seen
+        What a step goes by.
+    aside
+        What it is judged by.
+    samples
+        How many samples that are.
+    """
+
+    seen: list[Fed]
+    aside: list[Fed]
+    samples: int
+
+    @property
+    def leaves(self) -> list[list[Any]]:
+        """The flat arguments of each batch, those that are seen first."""
+        return [batch.leaves for batch in (*self.seen, *self.aside)]
+
+
+def divide(network: Network, model: nn.Module, data: Iterable[Any]) -> Divided:
+    """Read data and keep part of it aside: whole batches where there are enough, else the last samples of each.
+
+    Raises
+    ------
+    DataError
+        There is no batch, or one cannot be read or fed: its number is named. Or there is one batch only, and it cannot
+        be divided: it is one sample, or its size is fixed by the network's code.
+    """
+    batches = list(fed(network, unwrapped(model), data, device_of(model)))
+    if len(batches) >= ONE_IN:
+        seen = [batch for place, batch in enumerate(batches) if place % ONE_IN != 1]
+        aside = batches[1::ONE_IN]
+    else:
+        parts = [_parts(network, batch) for batch in batches]
+        seen, aside = [first for first, _ in parts], [second for _, second in parts if second is not None]
+    if not aside and len(batches) == 1:
+        raise DataError(
+            "the data is one batch, of which nothing can be kept aside to judge the step by; give two batches at least "
+            "or, where the network takes batches of any size, two samples in the one"
+        )
+    if not aside:
+        seen, aside = seen[:-1], seen[-1:]
+    return Divided(seen, aside, sum(_samples(network, batch) or 1 for batch in aside))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The SQNR of a network's output, of the worst one where there are several, on the data that were kept aside.
+
+    Examples
+    --------
+    >>> str(Verdict(18.04, 19.31, 32))
+    'output SQNR 18.0 -> 19.3 dB on 32 samples kept aside'
+    """
+
+    before: float
+    after: float
+    samples: int
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the step did any good there."""
+        return self.after > self.before
+
+    def __str__(self) -> str:
+        unit = "sample" if self.samples == 1 else "samples"
+        return f"output SQNR {self.before:.1f} -> {self.after:.1f} dB on {self.samples} {unit} kept aside"
+
+
+class Judging:
+    """Judges what a step does to a whole network, computed exactly, by the data that are kept aside.
+
+    Parameters
+    ----------
+    network
+        As the plan has adjusted it.
+
+    Raises
+    ------
+    DataError
+        The network cannot compute a batch.
+    """
+
+    def __init__(self, model: nn.Module, network: Network, plan: Plan, divided: Divided) -> None:
+        self._model = unwrapped(model)
+        self._divided = divided
+        self._outcome = Outcome(_nothing, network, divided.aside)
+        self._before = self._sqnr_db(network, plan.committed, plan.adjustments)
+
+    def verdict(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> Verdict:
+        """Judge other formats and adjustments, and the network that is adjusted so."""
+        return Verdict(self._before, self._sqnr_db(network, formats, adjustments), self._divided.samples)
+
+    def _sqnr_db(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> float:
+        quantized = QuantizedNetwork(self._model, network, formats, adjustments=adjustments)
+        return self._outcome.of(quantized.run(batch.args, batch.kwargs) for batch in self._divided.aside)["sqnr_db"]
+
+
+def surely_less(errors: Tensor, present: Tensor) -> Tensor:
+    """Tell whether errors are less than those at present by more than chance would have it, sample beside sample.
+
+    Parameters
+    ----------
+    errors, present
+        Of each sample in the first dimension.
+
+    Examples
+    --------
+    >>> surely_less(torch.tensor([[1.0, 1.0], [2.0, 4.0]]), torch.tensor([[1.2, 3.0], [2.3, 3.0]]))
+    tensor([ True, False])
+    """
+    gains = present - errors
+    mean = gains.mean(0)
+    if len(gains) == 1:
+        return mean > 0
+    return mean > SURE * gains.std(0) / math.sqrt(len(gains))
+
+
+def _nothing(outputs: Any, targets: Any) -> dict[str, float]:
+    """Judge by the SQNR alone."""
+    return {}
+
+
+def _parts(network: Network, batch: Fed) -> tuple[Fed, Fed | None]:
+    """Divide the samples of a batch; all stay in the first part where they are too few, or their number is fixed."""
+    size = _samples(network, batch)
+    if size < 2:
+        return batch, None
+    free, structure = _free(network)
+
+    def part(samples: slice) -> Fed:
+        leaves = [leaf[samples] if is_free else leaf for leaf, is_free in zip(batch.leaves, free, strict=True)]
+        args, kwargs = pytree.tree_unflatten(leaves, structure)
+        return Fed(args, kwargs, leaves, None)
+
+    kept = size - max(size // ONE_IN, 1)
+    return part(slice(kept)), part(slice(kept, None))
+
+
+def _samples(network: Network, batch: Fed) -> int:
+    """Give the number of samples in a batch; 0 where that cannot be told."""
+    free, _ = _free(network)
+    sizes = {len(leaf) for leaf, is_free in zip(batch.leaves, free, strict=True) if is_free}
+    return sizes.pop() if len(sizes) == 1 else 0
+
+
+def _free(network: Network) -> tuple[list[bool], pytree.TreeSpec]:
+    """Tell which of the flat arguments have a first dimension of any length, and the structure that they came in."""
+    call = (network.inputs.args, network.inputs.kwargs)
+    specs, structure = pytree.tree_flatten(call, is_leaf=lambda value: isinstance(value, TensorSpec))
+    return [isinstance(spec, TensorSpec) and spec.shape[:1] == (None,) for spec in specs], structure
