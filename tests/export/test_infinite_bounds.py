@@ -28,9 +28,8 @@ class Clamped(nn.Module):
 @pytest.mark.parametrize("equalized", [False, True])
 def test_an_infinite_bound_is_none(equalized: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model, x = nn.Sequential(nn.Linear(4, 4), nn.Hardtanh(-INFINITE, 0.5), nn.Linear(4, 2)), torch.randn(32, 4)
-    if not equalized:
-        model = Clamped()
+    layers = nn.Linear(4, 4), nn.Hardtanh(-INFINITE, 0.5), nn.Linear(4, 2)
+    model, x = nn.Sequential(*layers) if equalized else Clamped(), torch.randn(32, 4)
     plan = calibrate(model.eval(), [x], device="cpu", progress=False).propose(8, "minmax")
     if equalized:
         plan.equalize([x, x], model, progress=False)
