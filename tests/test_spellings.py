@@ -121,13 +121,6 @@ SPELLINGS: dict[str, Spelling] = {
         lambda x, y: summed("bhd,bhe->bde")(heads(x), heads(y)),
     ),
     "einsum of one": (lambda x, y, m: torch.einsum("ij->j", x), lambda x, y: Ints(x.codes.sum(0), x.fraction)),
-    "addmm": (lambda x, y, m: torch.addmm(x, x, y), lambda x, y: plus(x, reference.matmul(x, y))),
-    "addmm without what is added": (lambda x, y, m: torch.addmm(x, x, y, beta=0), reference.matmul),
-    "addmv": (lambda x, y, m: torch.addmv(x[0], x, y[0]), lambda x, y: plus(first(x), summed("ij,j->i")(x, first(y)))),
-    "baddbmm": (
-        lambda x, y, m: torch.baddbmm(y.reshape(4, 2, 2), x.reshape(4, 2, 2), y.reshape(4, 2, 2)),
-        lambda x, y: plus(heads(y), summed("bij,bjk->bik")(heads(x), heads(y))),
-    ),
     "addbmm": (
         lambda x, y, m: torch.addbmm(x[:2, :2], x.reshape(4, 2, 2), y.reshape(4, 2, 2)),
         lambda x, y: plus(Ints(x.codes[:2, :2], x.fraction), summed("bij,bjk->ik")(heads(x), heads(y))),
@@ -193,7 +186,7 @@ def test_an_einsum_with_a_weight_is_what_the_matrix_product_is() -> None:
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        (lambda x, y, m: torch.addmm(x, x, y, beta=0.3), "addmm has no integer form with these arguments"),
+        (lambda x, y, m: torch.addr(x, x[0], y[0], beta=0.3), "addr has no integer form with these arguments"),
         (lambda x, y, m: F.leaky_relu(x, INFINITE), "leaky_relu has no integer form with these arguments"),
         (lambda x, y, m: x**3, "pow has no integer form with these arguments"),
         (lambda x, y, m: torch.einsum("ij,jk,kl->il", x, y, x), "einsum has no integer form with these arguments"),

@@ -26,6 +26,10 @@ PRODUCTS = {
     "mv": ("self", "vec"),
     "dot": ("self", "tensor"),
     "mul": ("self", "other"),
+    "square": ("self", "self"),
+    "outer": ("self", "vec2"),
+    "inner": ("self", "other"),
+    "vdot": ("self", "other"),
 }
 """The products of two tensors, and what their factors are called."""
 
@@ -89,7 +93,7 @@ class _Finder:
             if name in PRODUCTS:
                 factors = [given.get(argument) for argument in PRODUCTS[name]]
                 if all(isinstance(factor, Node) for factor in factors):
-                    terms = 1 if name == "mul" else _sizes(factors[0])[-1]
+                    terms = 1 if name in ("mul", "square", "outer") else _sizes(factors[0])[-1]
                     yield Sum(self._row_of(node), name, self._sources(factors), terms)
             elif node in self._layers:
                 yield self._of_layer(node, self._layers[node])

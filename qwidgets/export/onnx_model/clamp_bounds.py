@@ -31,7 +31,7 @@ def on_grid(bound: Bound, codes: Codes) -> Bound:
     if isinstance(bound, Tensor):
         nearest = FixedPoint(MAX_WORD_LENGTH, -codes.lsb).quantize(bound.double())
         return nearest.clamp(codes.low * step, codes.high * step)
-    if not isinstance(bound, int | float):
+    if not isinstance(bound, int | float) or math.isinf(bound):
         return bound
     steps = abs(bound) / step
     whole = math.floor(steps)
