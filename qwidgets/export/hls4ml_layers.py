@@ -311,7 +311,7 @@ def _flatten(operation: Operation) -> list[Piece]:
     before, after = operation.input_shape(), operation.shape()
     if before == after:
         return []
-    if len(after) != 2 or before[0] != after[0]:
+    if len(after) != 2 or before[0] != after[0] or after[1] != math.prod(size or 0 for size in before[1:]):
         raise operation.refused("of all changes of shape hls4ml takes (batch, ...) to (batch, features) only")
     return [Piece(operation.name, nn.Flatten(), {"result": operation.result})]
 
@@ -322,6 +322,8 @@ def _pad(operation: Operation) -> list[Piece]:
     dimensions = len(operation.input_shape()) - 2
     if mode not in (None, "constant") or value not in (None, 0) or len(sides) != 2 * dimensions or dimensions > 2:
         raise operation.refused("hls4ml pads the sides of images and sequences only, and with zeros")
+    if min(sides) < 0:
+        raise operation.refused("it cuts values off, and hls4ml only adds some; leave it to the caller")
     layer = (nn.ConstantPad1d, nn.ConstantPad2d)[dimensions - 1](tuple(sides), 0.0)
     return [Piece(operation.name, layer, {"result": operation.result})]
 

@@ -35,7 +35,8 @@ def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
     hls4ml rounds the weights that it finds in a module, after it has folded batch norms by itself, and it knows neither
     groups nor ReLU6. In this module batch norms are folded, weights and biases are what their codes stand for (adjusted
     as the plan says), a grouped convolution has zeros for the weights that it lacks, and a clamp is made of ReLUs
-    between shifts. A product with a constant zero costs no hardware.
+    between shifts. A product with a constant zero costs no hardware. Where several layers read an image that hls4ml
+    turns to channels last, a batch norm that changes nothing lies between, which hls4ml takes away again.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
     Returns
     -------
     What ``hls4ml.converters.convert_from_pytorch_model`` takes as ``hls_config``. Layers have the names that hls4ml
-    gives them, which are the module paths with ``_`` for each dot. The types must stay as they are.
+    gives them, which are the module paths with ``_`` for each dot and for whatever else C++ has not in a name. The
+    types must stay as they are.
 
     Raises
     ------

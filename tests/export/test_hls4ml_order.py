@@ -109,6 +109,9 @@ class Giving(nn.Module):
         (Joining(2, 2), (3, 4), r"'cat' \(cat\): hls4ml joins channels, or features, only here: dim=1"),
         (Joining(1, 3), (3, 4), r"'cat' \(cat\): hls4ml joins two tensors.*two by two"),
         (nn.Sequential(nn.Conv2d(1, 1, 1), nn.Upsample(scale_factor=2)), (1, 4, 4), r"no layer there.*leave it to"),
+        (nn.Sequential(nn.Conv2d(1, 1, 1), nn.ZeroPad2d(-1)), (1, 4, 4), r"it cuts values off, and hls4ml only adds"),
+        (Giving(lambda y: y.reshape(-1, 1)), (3,), r"of all changes of shape hls4ml takes \(batch, ...\) to"),
+        (nn.LSTM(3, 2, batch_first=True), (4, 3), r"hls4ml cannot take 'lstm.*': lstm has no integer form"),
         (Giving(lambda y: y.argmax(1)), (3,), r"the output 'argmax': it is no tensor of codes; leave it to the caller"),
         (Giving(lambda y: (y, y)), (3,), r"the output 'fc': .* what is an output already"),
     ],
@@ -116,6 +119,20 @@ class Giving(nn.Module):
 def test_what_hls4ml_would_do_otherwise_is_refused_by_name(model: nn.Module, shape: tuple[int, ...], why: str) -> None:
     plan = plan_of(model, (torch.randn(8, *shape),))
     with pytest.raises(ExportError, match=why):
+        to_hls4ml(plan)
+
+
+def test_inputs_of_bytes_are_refused_by_name() -> None:
+    class Bytes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.fc(x.float() / 255)
+
+    plan = plan_of(Bytes(), (torch.randint(0, 256, (8, 3), dtype=torch.uint8),))
+    with pytest.raises(ExportError, match=r"the input 'x': it is no tensor of floating-point numbers that is read"):
         to_hls4ml(plan)
 
 
