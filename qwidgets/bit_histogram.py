@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from qwidgets import histogram_picture, kernels
-from qwidgets.errors import DataError
+from qwidgets.errors import DataError, FormatError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.kernels import grid
 from qwidgets.kernels.table import Counts, Table, add_counts, no_counts, pour
@@ -222,6 +222,8 @@ class BitHistogram:
 
     def preview(self, fmt: FixedPoint) -> Preview:
         """Tell what ``fmt`` would do to the values that were counted, without them."""
+        if not isinstance(fmt, FixedPoint):
+            raise FormatError(f"a preview is of a FixedPoint, such as FixedPoint.parse('Q4.3'), not of {fmt!r}")
         return preview(self._prepared(), fmt)
 
     def previews(self, word_length: int, signed: bool) -> pd.DataFrame:
@@ -331,11 +333,13 @@ def _described(value: object) -> str:
 def _are_ends(low: float, high: float, bins: npt.NDArray[np.int32], zeros: int) -> bool:
     """Whether these can be the extremes of the values that were counted; NaN where none was."""
     negative = int(np.searchsorted(bins, grid.MAGNITUDES))
-    ascending = bins[negative:][::-1].tolist() + [grid.ZEROS] * (zeros > 0) + bins[:negative].tolist()
-    if not ascending:
+    if not bins.size and not zeros:
         return math.isnan(low) and math.isnan(high)
+    # Along a sign, bins ascend with the magnitude.
+    lowest = bins[-1] if negative < bins.size else grid.ZEROS if zeros else bins[0]
+    highest = bins[negative - 1] if negative else grid.ZEROS if zeros else bins[0]
     finite = math.isfinite(low) and math.isfinite(high)
-    return finite and low <= high and [grid.cell_of(low), grid.cell_of(high)] == [ascending[0], ascending[-1]]
+    return finite and low <= high and (grid.cell_of(low), grid.cell_of(high)) == (lowest, highest)
 
 
 def _reaches_below(counts: Counts) -> bool:

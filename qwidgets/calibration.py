@@ -74,11 +74,12 @@ def calibrate(
     CaptureError
         The model cannot be captured; the text names the line of its code.
     DataError
-        The first batch is nothing that the model can be fed.
+        The first batch is nothing that the model can be fed, or ``max_batches`` is no number of batches.
     CalibrationError
         There was no batch, or one failed, which the text names; the error's ``calibration`` has the batches before it,
         and nothing of the one that failed. Or another process failed or died, which the text names; or ``into`` is of
-        another network or of other weights, the text names the difference, and it is unchanged.
+        another network or of other weights, the text names the difference, and it is unchanged. Or ``into`` or
+        ``merge_ranks`` is nothing of what it may be.
 
     Examples
     --------
@@ -89,7 +90,11 @@ def calibrate(
     >>> list(calibration)
     ['input', '0.weight', '0.bias', '0', '2.weight', '2.bias', '2']
     """
+    if merge_ranks not in ("auto", True, False):
+        raise CalibrationError(f"merge_ranks is 'auto', True or False, not {merge_ranks!r}")
     ranks = Ranks() if in_group() and merge_ranks is not False else None
+    if into is not None:
+        Calibration.require(into)
     target = None if ranks else into  # of several processes each counts apart, and the sum is added
     begun = 0 if target is None else target.batches
     calibration = None
@@ -160,6 +165,8 @@ def _steps(
     into: Calibration | None,
 ) -> Iterator[Calibration]:
     """Do the work of `calibration_steps`, and nothing where there is no batch."""
+    if into is not None:
+        Calibration.require(into)
     model = unwrapped(model)
     place = device_for(model, device)
     feeder = Feeder(model, place, forward)

@@ -36,6 +36,7 @@ from qwidgets.calibrating.feeding import device_for
 from qwidgets.calibrating.ranks import Ranks
 from qwidgets.calibration import Calibration, calibration_steps
 from qwidgets.errors import CalibrationError, DataError, FileError, QwidgetsError
+from qwidgets.file_paths import place_of
 
 SAVE_EVERY = 30.0
 """Seconds between two saves of the state."""
@@ -174,6 +175,7 @@ class _Run:
         """Give what an earlier run left for this process to go on with."""
         if not self.out.parent.is_dir():
             raise FileError(f"cannot write {self.out}: there is no folder {self.out.parent}")
+        place_of(self.out)  # or all would be counted before it is seen that it cannot be saved
         left = sorted(self.out.parent.glob(self._part("*", "*").name))
         ours = {self._part(rank + 1, self.size) for rank in range(self.size)}
         if foreign := [path for path in left if path not in ours]:

@@ -86,6 +86,10 @@ _EXAMPLES = (
 )
 
 
+LONGEST = 10_000
+"""Characters up to which a text is looked at, and quoted where it is no notation."""
+
+
 def read(text: str) -> Fields:
     """Read a format from any notation; spaces and case do not matter.
 
@@ -101,6 +105,11 @@ def read(text: str) -> Fields:
     """
     if not isinstance(text, str):
         raise FormatError(f"a notation is text, not {text!r}; examples: {_EXAMPLES}")
+    if len(text) > LONGEST:
+        raise FormatError(
+            f"cannot read a format of {len(text):,} characters, {text[:40]!r} …; examples of what is understood: "
+            f"{_EXAMPLES}"
+        )
     # A minus sign that was copied from a typeset page is a character of its own.
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     for pattern, reader in _READERS:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from qwidgets import schemes
 from qwidgets.accumulator_format import ACCUMULATOR
+from qwidgets.calibrating.calibrated import Calibration
 from qwidgets.errors import PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
@@ -30,7 +31,6 @@ from qwidgets.user_warning import warn_user
 if TYPE_CHECKING:
     from torch import nn
 
-    from qwidgets.calibration import Calibration
     from qwidgets.network import Row
     from qwidgets.targets import Target
 
@@ -85,12 +85,13 @@ class Plan(Drafting):
     '2^3 … 2^-3'
     """
 
-    def __init__(self, calibration: "Calibration") -> None:
+    def __init__(self, calibration: Calibration) -> None:
+        Calibration.require(calibration)
         start = Snapshot(dict.fromkeys(row.name for row in calibration.rows))
         self._assemble(calibration, calibration.network, calibration.digest, calibration.rows, start)
 
     def _assemble(
-        self, calibration: "Calibration | None", network: str, digest: str, rows: "tuple[Row, ...]", start: Snapshot
+        self, calibration: Calibration | None, network: str, digest: str, rows: "tuple[Row, ...]", start: Snapshot
     ) -> None:
         super().__init__(network, rows, start)
         self._calibration = calibration
@@ -102,12 +103,12 @@ class Plan(Drafting):
     # The network and its statistics
 
     @property
-    def calibration(self) -> "Calibration | None":
+    def calibration(self) -> Calibration | None:
         """The statistics of the network's tensors, as they are after the :attr:`adjustments`."""
         return self._timeline.now.adjustments.calibration or self._calibration
 
     @property
-    def measured(self) -> "Calibration | None":
+    def measured(self) -> Calibration | None:
         """The statistics as they were counted, before any of the :attr:`adjustments`."""
         return self._calibration
 
@@ -341,15 +342,25 @@ class Plan(Drafting):
 
     # Questions
 
-    def preview(self, name: str, fmt: NumberFormat | None = None) -> Preview | None:
+    def preview(self, name: str, fmt: NumberFormat | str | None = None) -> Preview | None:
         """What a format would do to a tensor: ``fmt``, or else the one that the plan has for it now.
 
         Returns
         -------
         None where the tensor stays in float. Of a bias at its layer's accumulator, what 32 bits of the step that the
         plan's formats give it would do; None where that is not known.
+
+        Raises
+        ------
+        FormatError
+            As for :meth:`draft`.
+        CalibrationError
+            Formats per channel are asked for a tensor whose values are not known.
         """
-        fmt = self[name] if fmt is None else fmt
+        if fmt is None:
+            fmt = self[name]
+        elif not isinstance(fmt, PerChannel):  # which a bias cannot be given, and has where its accumulator has it
+            fmt = plan_formats.read(self.row(name), fmt)
         if fmt is None:
             return None
         return self._previews.of(self._calibrated(), self._known(name), fmt, self._timeline.now.current)
@@ -458,7 +469,7 @@ class Plan(Drafting):
         plan_file.write(path, self.network, self.digest, self._rows, self._timeline.now)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], calibration: "Calibration | None" = None) -> "Plan":
+    def load(cls, path: str | os.PathLike[str], calibration: Calibration | None = None) -> "Plan":
         """Read a plan that was saved. Without a calibration it knows the formats but can preview nothing.
 
         A file that is not what was saved is refused. Who edits one by hand writes "edited by hand" in the place of its
@@ -470,7 +481,11 @@ class Plan(Drafting):
             The file cannot be read, is damaged, or is no plan.
         PlanError
             The plan belongs to another network than the calibration: what does not fit is named.
+        CalibrationError
+            ``calibration`` is none.
         """
+        if calibration is not None:
+            Calibration.require(calibration)
         content = plan_file.read(path)
         plan = cls.__new__(cls)
         if calibration is None:
@@ -509,7 +524,7 @@ class Plan(Drafting):
         moved = {each.bias for each in sums if each.bias and changed & {each.weight, *each.reads}}
         super()._tell(kind, changed | {bias for bias in moved if self[bias] == ACCUMULATOR})
 
-    def _calibrated(self) -> "Calibration":
+    def _calibrated(self) -> Calibration:
         if self.calibration is None:
             raise PlanError("this plan has no calibration to ask; Plan.load(path, calibration) gives it one")
         return self.calibration

@@ -68,6 +68,7 @@ def propose(
     CalibrationError
         The calibration does not know the weight's values.
     """
+    _known(name)
     if masks(calibration, row):
         return None
     histogram = calibration[row.name]
@@ -147,9 +148,7 @@ def choose(name: str, histogram: BitHistogram, word_length: int, **options: obje
     PlanError
         There is no such scheme, or it takes no such option.
     """
-    scheme = SCHEMES.get(name)
-    if scheme is None:
-        raise PlanError(f"there is no scheme {name!r}; known are {', '.join(SCHEMES)} (register_scheme adds one)")
+    scheme = _known(name)
     parameters = inspect.signature(scheme).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if takes_any else sorted(set(options) - set(parameters))
@@ -157,6 +156,13 @@ def choose(name: str, histogram: BitHistogram, word_length: int, **options: obje
         known = ", ".join(list(parameters)[2:])
         raise PlanError(f"scheme {name!r} takes no option {', '.join(map(repr, unknown))}; it takes {known}")
     return scheme(histogram, word_length, **options)
+
+
+def _known(name: str) -> Scheme:
+    scheme = SCHEMES.get(name) if isinstance(name, str) else None
+    if scheme is None:
+        raise PlanError(f"there is no scheme {name!r}; known are {', '.join(SCHEMES)} (register_scheme adds one)")
+    return scheme
 
 
 @register_scheme

@@ -261,3 +261,17 @@ def test_windows_move_no_further_than_a_sum_needs() -> None:
         longer = 0 if name == "weight" else 1
         finer = FixedPoint(fmt.word_length + longer, fmt.fraction_length + 1, fmt.signed)
         assert accumulator_room.leave(calibration, {**formats, **room.formats, name: finer}, formats, 32).formats
+
+
+@pytest.mark.parametrize("bits", [32, 40])
+def test_steps_that_choose_windows_anew_leave_the_room_that_there_was(bits: int) -> None:
+    torch.manual_seed(0)
+    model, data = nn.Sequential(nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 8)).eval(), [torch.randn(16, 48)]
+    calibration = calibrate(model, data, device="cpu", progress=False)
+    plan = calibration.propose(16, per_channel=True, accumulator_bits=bits)
+    for step in (plan.equalize, plan.round_adaptively):
+        step(data, progress=False)
+        quantized = quantize(model, plan, bits)
+        quantized(widest_input(plan, data[0]))
+        assert quantized.accumulator_overflows == {}
+        assert all(accumulator.needed_bits <= bits for accumulator in quantized.program.accumulators.values())

@@ -9,6 +9,7 @@ import pytest
 
 from qwidgets.atomic_file import replacing
 from qwidgets.errors import FileError
+from tests.waiting import LONG
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -58,13 +59,13 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_whole(tmp_path: Path
         "with replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    print('writing', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(target)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=LONG)
     assert target.read_text() == "old"
 
 

@@ -1,8 +1,6 @@
 """Calibrating: every kind of batch is fed, every tensor is counted, and what goes wrong is named and loses nothing."""
 
 import json
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -473,24 +471,3 @@ def test_an_interrupt_keeps_what_was_counted_and_says_so() -> None:
         calibration = quietly(layer(), data())
     assert (calibration.batches, calibration.complete) == (2, False)
     assert calibration["input"].count == calibration["0"].count / 3 * 4 == 16
-
-
-def test_an_interrupt_within_a_batch_is_heard_after_it() -> None:
-    class Interrupted(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.exp().log()
-
-    calls = 0
-
-    def forward(model: nn.Module, batch: Tensor) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:  # the first is for the capture
-            os.kill(os.getpid(), signal.SIGINT)
-        model(batch)
-
-    with pytest.warns(UserWarning, match="interrupted"):
-        calibration = quietly(Interrupted(), [torch.randn(2, 4)] * 5, forward=forward)
-    assert calibration.batches == 2
-    assert {calibration[name].count for name in calibration} == {16}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.command import main
 from tests.test_ranks import ENVIRONMENT, batches, network
+from tests.waiting import LONG, one_thread
 
 # The batches come slowly where a file says so, so that there is time to send a signal.
 MODULE = """
@@ -28,7 +28,7 @@ def data():
     for index, batch in enumerate(batches()):
         print("fetched", index, flush=True)
         if index == 3 and pathlib.Path("slow").exists():
-            time.sleep(60)
+            time.sleep(600)
         yield batch
 def fails():
     yield from batches()[:2]
@@ -63,7 +63,7 @@ def command(folder: Path, *arguments: str, processes: int = 0) -> subprocess.Pop
 
 def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     try:
-        output, errors = process.communicate(timeout=200)
+        output, errors = process.communicate(timeout=LONG)
     finally:
         process.kill()
     return process.returncode, output, errors
@@ -73,7 +73,8 @@ RUN = ("calibrate", "mine:model", "mine:data", "--out", "stats.safetensors", "--
 
 
 def assert_counted(path: Path, of: int = 6) -> None:
-    alone = calibrate(network(), batches()[:of], device="cpu", progress=False)
+    with one_thread():
+        alone = calibrate(network(), batches()[:of], device="cpu", progress=False)
     saved = Calibration.load(path)
     assert saved.table().equals(alone.table())
     assert all(saved[name] == alone[name] for name in alone)
@@ -86,7 +87,6 @@ def stop_within(process: subprocess.Popen[str], number: int, begun: str) -> None
     for line in process.stdout:
         if begun in line:
             break
-    time.sleep(1)
     process.send_signal(number)
 
 
@@ -161,6 +161,7 @@ def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         (("calibrate", "mine:model", "mine:needs", "--out", "o"), "without arguments: missing a required argument"),
         (("calibrate", "mine:model", "mine:fails", "--out", "o"), "batch 2 failed: OSError: the disk is gone"),
         (("calibrate", "mine:model", "mine:data", "--out", "no/folder"), "there is no folder no"),
+        (("calibrate", "mine:model", "mine:fails", "--out", "/dev/null"), "/dev/null: it is a device"),
         (("calibrate", "mine:model", "mine:data", "--out", "o", "--max-batches", "0"), "0 batches are none"),
         (("table", "mine.py"), "mine.py is damaged, or no calibration"),
         ((), "arguments are required: command"),

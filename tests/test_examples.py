@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 from qwidgets.examples import digits
 from qwidgets.examples.handwritten_digits import WEIGHTS, DigitsNet, split
 from qwidgets.examples.train_digits import accuracy, main, train
+from tests.waiting import LONG
 
 
 def test_the_shipped_weights_get_at_least_98_percent_of_the_held_out_images_right() -> None:
@@ -60,7 +61,7 @@ def test_loading_needs_no_network_connection(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_importing_the_examples_does_not_import_scikit_learn() -> None:
     code = "import sys, qwidgets.examples; sys.exit('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=LONG).returncode == 0
 
 
 def test_a_short_training_learns() -> None:

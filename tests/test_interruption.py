@@ -242,6 +242,15 @@ def test_histograms_hand_over_what_they_counted_and_count_on() -> None:
     assert sources[0].update(BATCH).count == 20
 
 
+@pytest.mark.parametrize("at", range(12))
+def test_who_is_interrupted_while_reading_what_a_device_counted_loses_nothing(at: int) -> None:
+    histogram = BitHistogram().update(BATCH)
+    histogram._tables[torch.device("cpu")] = table_of([1.0, -3.0, 0.25])
+    with contextlib.suppress(KeyboardInterrupt), Presses(at, 1):
+        assert histogram.count
+    assert histogram == BitHistogram().update(torch.cat([BATCH.flatten(), torch.tensor([1.0, -3.0, 0.25])]))
+
+
 def test_counters_of_a_device_are_handed_over_too() -> None:
     device = torch.device("cpu")  # which keeps none of its own, so that these stand for those of a GPU
     sources, targets = [BitHistogram()], [BitHistogram()]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from qwidgets import kernels
 from qwidgets.kernels import cpu, cpu_threads, grid, reference
 from qwidgets.kernels.table import Counts, Table, add_counts, no_counts
+from tests.waiting import LONG
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -222,11 +223,11 @@ if child == 0:
     os._exit(0 if zeros() == 1_000_000 else 1)
 assert os.waitpid(child, 0)[1] == 0
 """
-        subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=120)
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=LONG)
 
     def test_nothing_is_compiled_by_importing(self) -> None:
         script = "from qwidgets.kernels import cpu_loops; assert not cpu_loops.sweep32.signatures"
-        subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=LONG)
 
 
 class TestSparseCounts:
@@ -264,7 +265,9 @@ def test_the_triton_kernel_counts_right_when_interpreted() -> None:
     pytest.importorskip("triton")
     # Triton decides once for a process whether it interprets.
     these = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::TestInterpreted"]
-    run = subprocess.run(these, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=280)
+    run = subprocess.run(
+        these, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=LONG
+    )
     assert run.returncode == 0, run.stdout
     assert "9 passed" in run.stdout
 

@@ -157,6 +157,8 @@ def test_the_layout_of_the_text_does_not_matter(whole: str, path: Path, calibrat
     right = state(Plan.load(path, calibration))
     path.write_text(json.dumps(json.loads(whole), indent=4, sort_keys=True))
     assert state(Plan.load(path, calibration)) == right
+    path.write_text(whole, encoding="utf-8-sig", newline="\r\n")  # as other systems' editors do
+    assert state(Plan.load(path, calibration)) == right
 
 
 @pytest.mark.parametrize("older", [False, True])

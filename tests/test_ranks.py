@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,14 @@ import torch
 
 from qwidgets.calibration import Calibration, calibrate
 from tests.networks import ResNet, lively
+from tests.waiting import LONG, one_thread
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 PREAMBLE = """
-import os, signal, sys, time
+import fcntl, os, signal, sys, time
 import torch, torch.distributed as dist
 from qwidgets.calibrating import ranks
 from qwidgets.calibration import Calibration, calibrate
@@ -57,7 +57,9 @@ def torchrun(program: str, processes: int, folder: Path) -> subprocess.Completed
         f"--nproc-per-node={processes}",
         str(script),
     ]
-    return subprocess.run(launch, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(
+        launch, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=LONG, check=False
+    )
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -72,7 +74,8 @@ def test_uneven_shares_sum_to_what_one_process_counts(processes: int, tmp_path: 
         tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    alone = calibrate(network(), batches(), device="cpu", progress=False)
+    with one_thread():
+        alone = calibrate(network(), batches(), device="cpu", progress=False)
     for rank in range(processes):
         summed = Calibration.load(tmp_path / f"{rank}.safetensors")
         assert summed.table().equals(alone.table())
@@ -101,7 +104,8 @@ def test_a_group_adds_to_what_was_there_may_be_left_out_and_needs_data(tmp_path:
         tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    alone = calibrate(network(), batches(), device="cpu", progress=False)
+    with one_thread():
+        alone = calibrate(network(), batches(), device="cpu", progress=False)
     for rank in range(2):
         assert Calibration.load(tmp_path / f"{rank}.safetensors").table().equals(alone.table())
 
@@ -115,7 +119,7 @@ def alone_together(program: str, folder: Path) -> list[subprocess.Popen[str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     script = folder / "program.py"
-    script.write_text(PREAMBLE + "ranks.SILENCE = 8.0\n" + textwrap.dedent(program))
+    script.write_text(PREAMBLE + "ranks.SILENCE = 20.0\n" + textwrap.dedent(program))
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "3"}
     return [
         subprocess.Popen(
@@ -133,7 +137,7 @@ def alone_together(program: str, folder: Path) -> list[subprocess.Popen[str]]:
 def ends(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """The exit code of each process, and the last line that it wrote of an error."""
     try:
-        errors = [process.communicate(timeout=120)[1] for process in processes]
+        errors = [process.communicate(timeout=LONG)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -163,9 +167,14 @@ def test_what_fails_in_one_process_ends_all_with_its_words(tmp_path: Path) -> No
 
 def test_a_process_that_is_gone_before_the_others_come_is_named(tmp_path: Path) -> None:
     program = """
+    alive = open(f"{rank}.alive", "w")
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    open(f"{rank}.ready", "w").close()
+    while not all(os.path.exists(f"{each}.ready") for each in range(size)):
+        time.sleep(0.05)
     if rank == 0:
         os._exit(0)
-    time.sleep(2)
+    fcntl.flock(open("0.alive"), fcntl.LOCK_SH)  # comes when rank 0 is gone
     calibrate(network(), batches()[:1], device="cpu", progress=False)
     """
     _, *others = ends(alone_together(program, tmp_path))
@@ -189,10 +198,7 @@ def test_a_process_that_is_killed_ends_the_others_and_is_named(victim: int, othe
     """
     before = b"what was saved before"
     (tmp_path / "stats.safetensors").write_bytes(before)
-    begun = time.monotonic()
-    found = ends(alone_together(program, tmp_path))
-    assert time.monotonic() - begun < 90
-    for rank, (code, text) in enumerate(found):
+    for rank, (code, text) in enumerate(ends(alone_together(program, tmp_path))):
         assert code == (-9 if rank == victim else 1), text
         assert rank == victim or f"rank {victim}" in text.splitlines()[-1]
     assert (tmp_path / "stats.safetensors").read_bytes() == before

@@ -97,7 +97,8 @@ def test_hls4ml_reads_the_layers_that_its_target_is_made_of() -> None:
     layers |= dict.fromkeys(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"], "ReLU")
     layers |= dict.fromkeys(["avg_pool1d", "adaptive_avg_pool1d"], "AvgPool1d")
     layers |= dict.fromkeys(["avg_pool2d", "adaptive_avg_pool2d", "mean"], "AvgPool2d")
-    layers |= {name: name for name in ("add", "mul", "sub")} | {"leaky_relu": "LeakyReLU", "prelu": "PReLU"}
+    layers |= {name: name for name in ("add", "cat", "concat", "concatenate", "mul", "sub")}
+    layers |= {"leaky_relu": "LeakyReLU", "prelu": "PReLU"}
     assert frozenset(layers) == TARGETS["hls4ml"].operations
     assert set(layers.values()) <= set(get_supported_pytorch_layers())
 

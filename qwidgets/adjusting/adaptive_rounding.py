@@ -9,7 +9,8 @@ follows Li et al., "GPTAQ" (2025).
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from qwidgets.adjusting.layer_inputs import Moments, moments
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
+from qwidgets.planning import accumulator_room
 from qwidgets.planning.adjustments import Rounding
 from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
@@ -34,6 +36,10 @@ DAMPINGS = (0.01, 0.1, 1.0)
 
 BLOCK = 128
 """So many inputs are rounded before the remaining ones are updated at once: the same result, in less time."""
+
+
+WithRoom = Callable[[Tensor, Format], Format]
+"""Makes a format that was chosen for values of a weight coarser where the sums need that."""
 
 
 def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
@@ -92,7 +98,7 @@ def _better(
     row, chosen = meeting.layer.weight_row, None
     weight, kept = meeting.adjusted[row], meeting.quantized.parameters[row]
     for damping in DAMPINGS:
-        rounded, codes = _rounded(weight.double().cpu(), found, fmt, damping)
+        rounded, codes = _rounded(weight.double().cpu(), found, fmt, damping, partial(_with_room, plan, row))
         meeting.quantized.parameters[row] = rounded.from_integer(codes).to(weight)
         correct = correction(meeting, plan)
         if surely_less(correct.errors, best.errors):
@@ -103,8 +109,16 @@ def _better(
     return chosen, best
 
 
+def _with_room(plan: Plan, row: str, fitted: Tensor, fmt: Format) -> Format:
+    """Make a format that was chosen for refitted values coarser where the sums need that."""
+    assert plan.calibration is not None  # recapturing asks for one
+    values = fitted.to(plan.calibration.values(row).dtype)
+    after = plan.calibration.with_values({row: values})
+    return accumulator_room.leave_as_before(plan.calibration, plan.committed, {row: fmt}, after)[row]
+
+
 def _rounded(
-    weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel, damping: float
+    weight: Tensor, found: Moments, fmt: FixedPoint | PerChannel, damping: float, with_room: WithRoom
 ) -> tuple[FixedPoint | PerChannel, Tensor]:
     """Give the format and the codes of a weight."""
     groups, inputs = found.hessian.shape[:2]
@@ -115,7 +129,9 @@ def _rounded(
     shaped = fitted.reshape(weight.shape)
     if isinstance(fmt, PerChannel):
         windows = schemes.least_squares(shaped, fmt.word_length, fmt.signed)
-        fmt = dataclasses.replace(fmt, fraction_lengths=windows.fraction_lengths)
+        chosen = with_room(shaped, dataclasses.replace(fmt, fraction_lengths=windows.fraction_lengths))
+        assert isinstance(chosen, PerChannel)
+        fmt = chosen
         steps = torch.from_numpy(fmt.steps).reshape(groups, -1)
         one = fmt[0]
     else:

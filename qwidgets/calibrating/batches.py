@@ -43,7 +43,15 @@ def batches_of(data: Any) -> Iterator[Any]:
 
 
 def length_of(data: Any, max_batches: int | None) -> int | None:
-    """How many batches there will be, if the data tells."""
+    """How many batches there will be, if the data tells.
+
+    Raises
+    ------
+    DataError
+        ``max_batches`` is no number of batches.
+    """
+    if max_batches is not None and (not isinstance(max_batches, int | np.integer) or max_batches < 0):
+        raise DataError(f"max_batches is a whole number of batches, or None for all, not {max_batches!r}")
     try:
         length = 1 if isinstance(data, Tensor | np.ndarray) else len(data)
     except TypeError:

@@ -401,6 +401,7 @@ class Calibration:
         CalibrationError
             They are not; the text names the difference.
         """
+        self.require(other)
         what = difference(self.rows, other.rows)
         changed = [name for name in self._constant if not what and self[name] != other[name]]
         if changed:
@@ -409,6 +410,12 @@ class Calibration:
             raise CalibrationError(
                 f"statistics of {self.network} and of {other.network} do not belong together: {what}"
             )
+
+    @staticmethod
+    def require(given: object) -> None:
+        """Do nothing for a calibration, and raise a CalibrationError for anything else."""
+        if not isinstance(given, Calibration):
+            raise CalibrationError(f"expected what calibrate() gives, a Calibration, not {type(given).__name__}")
 
     def propose(self, word_length: int = 8, scheme: str = "mse", **options: Any) -> "Plan":
         """Give a plan of the formats that a scheme proposes, committed.

@@ -10,11 +10,14 @@ from qwidgets.atomic_file import replacing
 from qwidgets.export.to_hls4ml import to_hls4ml
 from qwidgets.plan import Plan
 
-HEAD = '''"""The formats of {network} for hls4ml.
+HEAD = '''"""Formats of a network for hls4ml.
 
 hls4ml.converters.convert_from_pytorch_model takes this as hls_config, with the module that
 qwidgets.export.hls4ml_model gives.
 """
+
+# The network is {network}.
+
 '''
 
 
@@ -48,4 +51,17 @@ def write_hls4ml(plan: Plan, path: str | os.PathLike[str], model: nn.Module | No
     """
     config = pformat(to_hls4ml(plan, model), width=100, sort_dicts=False)
     with replacing(Path(path)) as temporary:
-        temporary.write_text(f"{HEAD.format(network=plan.network)}\nhls_config = {config}\n", encoding="utf-8")
+        temporary.write_text(f"{HEAD.format(network=literal(plan.network))}hls_config = {config}\n", encoding="utf-8")
+
+
+def literal(text: str) -> str:
+    r"""Give text as a string of Python in one line of ASCII, which is safe in code and in a comment.
+
+    Names may come from somebody else's calibration, and what is written here is run.
+
+    Examples
+    --------
+    >>> print(literal('two\nlines'))
+    'two\nlines'
+    """
+    return ascii(text)

@@ -8,7 +8,6 @@ here imports hls4ml or knows how a network is put together.
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,108 +16,10 @@ from torch.fx import Node
 
 from qwidgets.accumulator_format import in_steps
 from qwidgets.capturing import operations
-from qwidgets.errors import ExportError, FormatError
+from qwidgets.errors import FormatError
+from qwidgets.export.hls4ml_operation import Operation, Piece, holding, written
 from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
 from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.program import Parameter, Program
-from qwidgets.integers.rules import Operand
-
-Types = Mapping[str, str]
-"""By the names that hls4ml has for them (result, weight, bias, accum, scale): what a layer's numbers are kept in."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One layer of hls4ml: what it is called, a module or a function of tensors, and its types."""
-
-    name: str
-    does: nn.Module | Callable[..., Any]
-    types: Types
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operation of a captured network, as a program of integers sees it.
-
-    Attributes
-    ----------
-    node, program
-        Which it is, in which network.
-    arguments
-        By name; a `Parameter` in the place of a weight or bias.
-    name
-        What its last layer is to be called.
-    result
-        The type of what leaves it.
-    """
-
-    node: Node
-    program: Program
-    arguments: Mapping[str, Any]
-    name: str
-    result: str
-
-    def __getitem__(self, name: str) -> Any:
-        return self.arguments[name]
-
-    def codes(self, argument: str) -> Codes:
-        """What is known of the codes of a tensor that comes in."""
-        operand = self.program.operands.get(self[argument])
-        if operand is None:
-            raise self.refused(f"its {argument} is no tensor that another operation gives")
-        return operand.codes
-
-    def shape(self) -> tuple[int | None, ...]:
-        """The sizes of what leaves it, the batch first."""
-        return self._operand_of(self.node).shape
-
-    def input_shape(self) -> tuple[int | None, ...]:
-        """The sizes of the tensor that comes in, the batch first."""
-        return self._operand_of(next(node for node in self.node.all_input_nodes if operations.is_float(node))).shape
-
-    def parameter(self, argument: str) -> tuple[Tensor, FixedPoint]:
-        """Give the values (float64) and the format of a weight or bias."""
-        given = self[argument]
-        if not isinstance(given, Parameter):
-            raise self.refused(f"its {argument} is no constant of its own")
-        fmt = self.program.formats[given.row]
-        if not isinstance(fmt, FixedPoint):
-            raise self.refused(f"{given.row!r} has another window for each channel, and hls4ml has one type for all")
-        return fmt.from_integer(self.program.codes[given.row]).double(), fmt
-
-    def refused(self, why: str) -> ExportError:
-        """Give the error that names the operation."""
-        return ExportError(f"hls4ml cannot take {self.name!r} ({operations.name_of(self.node)}): {why}")
-
-    def _operand_of(self, node: Node) -> Operand:
-        return self.program.operands[node]
-
-
-def holding(codes: Codes) -> str:
-    """Give the narrowest type that holds some codes exactly, and wraps around beyond them.
-
-    Examples
-    --------
-    >>> holding(Codes(-4, -128, 127)), holding(Codes(2, 0, 255))
-    ('ap_fixed<8,4>', 'ap_ufixed<8,10>')
-    """
-    if codes.low < 0:
-        bits = max(codes.high.bit_length(), (-codes.low - 1).bit_length(), 1) + 1
-        return f"ap_fixed<{bits},{bits + codes.lsb}>"
-    bits = max(codes.high.bit_length(), 1)
-    return f"ap_ufixed<{bits},{bits + codes.lsb}>"
-
-
-def written(fmt: FixedPoint) -> str:
-    """Give the type of a tensor that codes are made for while the network runs.
-
-    Raises
-    ------
-    FormatError
-        ``ap_fixed`` has no such rounding.
-    """
-    return fmt.notation("ap_fixed")
-
 
 Translation = Callable[[Operation], list[Piece]]
 
@@ -200,12 +101,35 @@ def _scale_and_shift(operation: Operation) -> list[Piece]:
     scale, fmt = operation.parameter("weight")
     shift, shift_type = _bias(operation, operation.codes("input").lsb - fmt.fraction_length)
     types = {"scale": _constant_type(fmt), "bias": shift_type, "result": operation.result}
-    return [Piece(operation.name, _norm(operation, scale, shift), types)]
+    if bool((scale == 1).all()) and not bool(shift.any()):
+        return _twice_negated(operation, operation.codes("input"))
+    return [Piece(operation.name, _norm(operation.shape(), scale, shift), types)]
 
 
-def _norm(operation: Operation, scale: Tensor, shift: Tensor) -> nn.Module:
+def _twice_negated(operation: Operation, codes: Codes) -> list[Piece]:
+    """Give values another type: hls4ml removes a batch norm that does nothing, and the type of its result with it."""
+    shape = operation.shape()
+    channels = shape[1]
+    assert channels is not None
+    between = Codes(codes.lsb, min(-codes.high, 0), max(-codes.low, 0))
+    pieces = []
+    for name, result in ((f"{operation.name}_1", holding(between)), (operation.name, operation.result)):
+        negation = _norm(shape, -torch.ones(channels), torch.zeros(channels))
+        pieces.append(Piece(name, negation, {"scale": "ap_fixed<2,2>", "bias": "ap_fixed<2,2>", "result": result}))
+    return pieces
+
+
+def identity(name: str, shape: tuple[int | None, ...], result: str) -> Piece:
+    """Give a layer that leaves a tensor as it is, whose type is already the result's."""
+    channels = shape[1]
+    assert channels is not None
+    norm = _norm(shape, torch.ones(channels), torch.zeros(channels))
+    return Piece(name, norm, {"scale": "ap_fixed<2,2>", "bias": "ap_fixed<2,2>", "result": result})
+
+
+def _norm(shape: tuple[int | None, ...], scale: Tensor, shift: Tensor) -> nn.Module:
     """A batch norm that is exactly ``x * scale + shift``: of data with mean 0 and variance 1, and no epsilon."""
-    kind = nn.BatchNorm2d if len(operation.shape()) == 4 else nn.BatchNorm1d
+    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
     layer = kind(len(scale), eps=0.0).double()
     layer.weight = nn.Parameter(scale.double(), requires_grad=False)
     layer.bias = nn.Parameter(shift.double(), requires_grad=False)
@@ -250,7 +174,7 @@ def _clamp(operation: Operation) -> list[Piece]:
         assert channels is not None
         scale = torch.full((channels,), sign, dtype=torch.float64)
         values = shift.double().flatten().expand(channels) * 2.0**codes.lsb
-        pieces.append(Piece(name, _norm(operation, scale, values), types))
+        pieces.append(Piece(name, _norm(operation.shape(), scale, values), types))
     return pieces
 
 
@@ -371,12 +295,23 @@ def _sums(operation: Operation) -> Codes:
     return operation.program.sums[operation.node]
 
 
+@_translates("cat", "concat", "concatenate")
+def _join(operation: Operation) -> list[Piece]:
+    operands = list(operation["tensors"])
+    known = [operand for operand in operands if operand in operation.program.operands]
+    if len(set(operands)) != 2 or len(known) != 2 or len(operands) != 2:
+        raise operation.refused("hls4ml joins two tensors that layers gave; join more of them two by two")
+    if operation["dim"] % len(operation.shape()) != 1 or len(operation.shape()) > 4:
+        raise operation.refused("hls4ml joins channels, or features, only here: dim=1")
+    return [Piece(operation.name, torch.cat, {"result": operation.result})]
+
+
 @_translates("flatten", "view", "reshape", "_unsafe_view", "squeeze")
 def _flatten(operation: Operation) -> list[Piece]:
     before, after = operation.input_shape(), operation.shape()
     if before == after:
         return []
-    if len(after) != 2 or before[0] != after[0]:
+    if len(after) != 2 or before[0] != after[0] or after[1] != math.prod(size or 0 for size in before[1:]):
         raise operation.refused("of all changes of shape hls4ml takes (batch, ...) to (batch, features) only")
     return [Piece(operation.name, nn.Flatten(), {"result": operation.result})]
 
@@ -387,6 +322,8 @@ def _pad(operation: Operation) -> list[Piece]:
     dimensions = len(operation.input_shape()) - 2
     if mode not in (None, "constant") or value not in (None, 0) or len(sides) != 2 * dimensions or dimensions > 2:
         raise operation.refused("hls4ml pads the sides of images and sequences only, and with zeros")
+    if min(sides) < 0:
+        raise operation.refused("it cuts values off, and hls4ml only adds some; leave it to the caller")
     layer = (nn.ConstantPad1d, nn.ConstantPad2d)[dimensions - 1](tuple(sides), 0.0)
     return [Piece(operation.name, layer, {"result": operation.result})]
 

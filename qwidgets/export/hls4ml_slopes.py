@@ -9,7 +9,8 @@ import math
 import torch
 from torch import nn
 
-from qwidgets.export.hls4ml_layers import TRANSLATIONS, Operation, Piece, holding
+from qwidgets.export.hls4ml_layers import TRANSLATIONS
+from qwidgets.export.hls4ml_operation import Operation, Piece, holding
 from qwidgets.integers.accumulation import Codes
 from qwidgets.integers.rules.rule import constant
 

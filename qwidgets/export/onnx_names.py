@@ -73,11 +73,14 @@ class OnnxNames:
         For each activation row the operations that are one in it, in their order; its tensor leaves the last.
     moves
         For a row the operations that only move its values on: pooling by maximum, flattening.
+    model
+        The ONNX file, as ``onnx`` holds it.
     """
 
     tensors: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     moves: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    model: Any = None
 
 
 def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
@@ -99,11 +102,15 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
     ExtraError
         The package ``onnx`` is not installed.
     """
-    exported = _exported(model, network, extra).graph
-    found = OnnxNames()
+    written = _exported(model, network, extra)
+    exported = written.graph
+    found = OnnxNames(model=written)
     inputs = [(row, node) for row, node in network.nodes.items() if node.op == "placeholder"]
     if len(inputs) != len(exported.input):
-        raise ExportError(f"an ONNX file of this {network.name} has other inputs: some are not of floats, or not used")
+        raise ExportError(
+            f"an ONNX file of this {network.name} has other inputs: some are not of floats, or not used; convert what "
+            "it reads to floats before it, and leave out what it does not read"
+        )
     found.tensors.update((row, given.name) for (row, _), given in zip(inputs, exported.input, strict=True))
     made = _matched(network, exported)
     norms = {layer.node: layer.batch_norm_node for layer in network.layers}
@@ -181,5 +188,6 @@ def _exported(model: nn.Module, network: Network, extra: str) -> Any:
             warnings.simplefilter("ignore")  # that there is a newer exporter, whose names these tools do not know
             torch.onnx.export(model, args, content, kwargs=kwargs, opset_version=OPSET, dynamo=False)  # type: ignore[arg-type]
     except Exception as error:
-        raise ExportError(f"PyTorch cannot write this {network.name} as ONNX: {error}") from error
+        why = str(error).strip().partition("\n")[0]  # after it, PyTorch prints all its graph
+        raise ExportError(f"PyTorch cannot write this {network.name} as ONNX: {why}") from error
     return onnx.load_from_string(content.getvalue())

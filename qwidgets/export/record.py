@@ -30,6 +30,9 @@ from qwidgets.planning.plan_state import Commit, Format
 SCHEMA = 1
 """The version of the layout, in each record; a change that readers would notice makes it higher."""
 
+HALF_LETTERS = "backslashreplace"
+"""What UTF-8 cannot hold, half an emoji in a note, is written as ``\\ud83d``, which JSON reads as what it was."""
+
 
 def to_json(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write the record of a plan as JSON, as ``qwidgets/export/record.schema.json`` describes it.
@@ -67,14 +70,16 @@ def to_json(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = 
     """
     text = json.dumps(_record(plan, model), indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors=HALF_LETTERS)
 
 
 def to_csv(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write the record of a plan as CSV, a line for each tensor; the history is left to :func:`to_json`.
 
-    Empty cells are what there is none of. Formats per channel have their fraction lengths separated by spaces. The
-    version of the layout and the digests are repeated on each line, so that lines of several networks can be joined.
+    Empty cells are what there is none of. A text that a spreadsheet would compute, one that begins with ``=``, ``+``,
+    ``-``, ``@``, a tab or a new line, has an apostrophe before it. Formats per channel have their fraction lengths
+    separated by spaces. The version of the layout and the digests are repeated on each line, so that lines of several
+    networks can be joined.
 
     Parameters
     ----------
@@ -83,7 +88,7 @@ def to_csv(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = N
     """
     record = _record(plan, model)
     lines = [_line(tensor, record) for tensor in record["tensors"]]
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=HALF_LETTERS, newline="") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows(lines)
@@ -203,6 +208,7 @@ _COLUMNS = (
     *("when", "who", "note"),
     *("schema", "network", "network_digest", "weights_sha256", "data_sha256"),
 )
+_TEXTS = ("name", "layer", "fused", "operation", "computed_in_float", "who", "note", "network")
 
 
 def _line(tensor: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,4 +229,11 @@ def _line(tensor: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
         "data_sha256": record["data"]["sha256"],
     }
     length = line.get("fraction_length")
-    return {**line, "fraction_length": " ".join(map(str, length)) if isinstance(length, list) else length}
+    if isinstance(length, list):
+        line["fraction_length"] = " ".join(map(str, length))
+    return {**line, **{column: _cell(line[column]) for column in _TEXTS if line.get(column)}}
+
+
+def _cell(text: str) -> str:
+    """Give a text that no spreadsheet takes for a formula: names and notes may be somebody else's."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

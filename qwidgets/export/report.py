@@ -80,7 +80,8 @@ def write(plan: "Plan", path: str | os.PathLike[str], validation: pd.DataFrame |
     """
     page = _page(plan, validation)
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # Half an emoji, as a note or a name may have, is no UTF-8.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:

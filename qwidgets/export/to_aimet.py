@@ -6,7 +6,6 @@ version 1.0.0, the one that AIMET 2 writes unless it is told otherwise. Nothing 
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -85,7 +84,7 @@ def to_aimet(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None =
         kind = "param_encodings" if row.kind in ("weight", "bias") else "activation_encodings"
         encodings[kind].append(_encoding(names.tensors[row.name], fmt))
     content = {"version": VERSION, **encodings}
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -13,10 +13,10 @@ from torch import nn
 from qwidgets.export.c_code import vectors, writing
 from qwidgets.export.c_code.folder import check_folder, replace_folder
 from qwidgets.export.c_code.lowering import lower
+from qwidgets.export.c_code.names import SOURCES
 from qwidgets.export.committed import network_of_fixed_sizes
 from qwidgets.plan import Plan
 
-SOURCES = ("layers.h", "layers.c", "fixed_point.h", "self_test.c", "Makefile")
 PRODUCTS = ("self_test",)
 """What ``make`` adds to the folder."""
 
@@ -84,5 +84,5 @@ def to_c(plan: Plan, folder: str | os.PathLike[str], model: nn.Module | None = N
         "vectors.h": writing.vectors_header(parts, codes, title, source),
     }
     templates = resources.files("qwidgets.export.c_code") / "source"
-    files |= {name: (templates / name).read_text(encoding="utf-8") for name in SOURCES}
+    files |= {name: (templates / name).read_text(encoding="utf-8") for name in (*SOURCES, "Makefile")}
     replace_folder(folder, files, PRODUCTS)

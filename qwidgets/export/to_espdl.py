@@ -2,12 +2,13 @@
 
 ESP-PPQ takes one file of settings. In it go the power-of-two scale of what leaves each operation (its
 ``custom_config``), and the kernels, 8 or 16 bits wide, that each runs on (its dispatching table). It has no place for
-the windows of weights, biases and inputs: those it calibrates by itself.
+the windows of weights, biases and inputs: those it calibrates by itself, and so it does with what enters an activation
+function that it computes for itself (leaky ReLU, hard swish), which is rounded there once more.
 """
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 from torch import nn
@@ -16,7 +17,7 @@ from qwidgets.atomic_file import replacing
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.committed import committed_network, required
-from qwidgets.export.onnx_names import onnx_names
+from qwidgets.export.onnx_names import OnnxNames, onnx_names
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.network import Network, Row
 from qwidgets.per_channel import PerChannel
@@ -49,8 +50,8 @@ def to_espdl(
         There are drafts, or the plan does not know its network, or is of another one.
     ExportError
         ESP-DL cannot take a format (it has signed words of 8 or 16 bits that saturate, weights per channel on the
-        ESP32-P4 only, and one format for what is added or concatenated and the result), or the network; the text
-        names it. Or there is no such target.
+        ESP32-P4 only, and one format for what is added or concatenated and the result), or the network, of which
+        ESP-PPQ makes another where it finds constants to multiply with; the text names it. Or there is no such target.
     ExtraError
         ESP-PPQ is not installed.
     FileError
@@ -80,12 +81,20 @@ def to_espdl(
     _check_shared(network, formats)
     api, core = required("esp_ppq.api.espdl_interface", "espdl"), required("esp_ppq.api", "espdl")
     names = onnx_names(plan.network_of(model), network, "espdl")
+    kept = _operations_of(names)
     scales: dict[str, float] = {}
     kernels: dict[str, int] = {}
     for row_name, nodes in names.nodes.items():
         fmt = formats[row_name]
         assert isinstance(fmt, FixedPoint)
-        scales[nodes[-1]] = fmt.step
+        if nodes[-1] not in kept:
+            raise ExportError(
+                f"ESP-PPQ makes {row_name!r} one with another layer, and has no place for its format; make it a part "
+                "of that layer's weights, or leave it to the caller"
+            )
+        # What is resized overrules what enters it, and must be told the scale, too.
+        resized = [name for name in names.moves.get(row_name, ()) if kept.get(name) == "Resize"]
+        scales |= dict.fromkeys((nodes[-1], *resized), fmt.step)
         platform = api.get_target_platform(target, _kernel(network, row_name, formats)).value
         kernels.update(dict.fromkeys((*nodes, *names.moves.get(row_name, ())), platform))
     setting = core.QuantizationSettingFactory.espdl_setting()
@@ -93,7 +102,7 @@ def to_espdl(
     setting.quant_config_modify_setting.custom_config = scales
     setting.dispatching_table.dispatchings = kernels
     text: str = setting.to_json()
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -115,18 +124,43 @@ def _check(row: Row, fmt: Format, target: str) -> None:
 
 def _check_shared(network: Network, formats: Mapping[str, Format]) -> None:
     """Refuse what ESP-PPQ would overrule: it gives the operands of a sum the scale of the result."""
+    order = {name: place for place, name in enumerate(formats)}
+    for group in _sharing(network):
+        result, *others = sorted(group, key=order.__getitem__, reverse=True)
+        if other := next((row for row in others if _window(formats[row]) != _window(formats[result])), None):
+            raise ExportError(
+                f"{other!r} has another format than {result!r}, with which it is added or joined, and ESP-PPQ gives "
+                f"them one scale; give all of them one format: for name in {others}: plan[name] = plan[{result!r}]"
+            )
+
+
+def _sharing(network: Network) -> list[set[str]]:
+    """Give the rows that a sum or a join has in common with others, each in one group only."""
     rows = {node: row for row, node in network.nodes.items()}
+    groups: list[set[str]] = []
     for node in network.graph.graph.nodes:
-        if operations.name_of(node) not in ("add", "sub", "cat"):
+        if operations.name_of(node) not in ("add", "sub", "cat") or not operations.is_float(node):
             continue
-        result = rows.get(node) or rows[next(iter(node.users))]
-        for operand in node.all_input_nodes:
-            row = rows.get(operations.trail_of(operand)[-1], result)
-            if _window(formats[row]) != _window(formats[result]):
-                raise ExportError(
-                    f"{row!r} has another format than {result!r}, which it enters, and ESP-PPQ gives both one scale; "
-                    f"give them one format, plan[{row!r}] = plan[{result!r}]"
-                )
+        ends = [operations.trail_of(operand)[-1] for operand in node.all_input_nodes]
+        # The row of a sum is often that of the activation function which follows it.
+        result = node if node in rows else next((user for user in node.users if user in rows), None)
+        group = {rows[end] for end in (*ends, result) if end in rows}
+        for known in [known for known in groups if known & group]:
+            groups.remove(known)
+            group |= known
+        groups.append(group)
+    return [group for group in groups if group]
+
+
+def _operations_of(names: OnnxNames) -> dict[str, str]:
+    """Give the operations that ESP-PPQ makes of an ONNX file before it quantizes, by name: what ONNX calls them."""
+    simplify = required("onnxsim", "espdl").simplify
+    api, onnx = required("esp_ppq.api", "espdl"), required("onnx", "espdl")
+    simplified, _ = simplify(names.model)
+    with TemporaryDirectory() as folder:
+        onnx.save(simplified, f"{folder}/network.onnx")
+        graph = api.format_graph(api.load_onnx_graph(f"{folder}/network.onnx"))
+    return {name: operation.type for name, operation in graph.operations.items()}
 
 
 def _window(fmt: Format) -> tuple[int, int]:

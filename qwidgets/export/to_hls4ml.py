@@ -7,14 +7,18 @@ hls4ml has no plan of its own to read: it takes a PyTorch module and a configura
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Node
+from torch.utils import _pytree as pytree
 
 from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
 from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translations
 from qwidgets.export.committed import network_of_fixed_sizes, required
-from qwidgets.export.hls4ml_layers import TRANSLATIONS, Operation, Piece, Types, holding, written
+from qwidgets.export.hls4ml_layers import TRANSLATIONS, identity
+from qwidgets.export.hls4ml_names import input_name, layer_name
+from qwidgets.export.hls4ml_operation import Operation, Piece, Types, holding, written
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.integers.program import Parameter, arguments
 from qwidgets.per_channel import PerChannel
@@ -31,7 +35,8 @@ def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
     hls4ml rounds the weights that it finds in a module, after it has folded batch norms by itself, and it knows neither
     groups nor ReLU6. In this module batch norms are folded, weights and biases are what their codes stand for (adjusted
     as the plan says), a grouped convolution has zeros for the weights that it lacks, and a clamp is made of ReLUs
-    between shifts. A product with a constant zero costs no hardware.
+    between shifts. A product with a constant zero costs no hardware. Where several layers read an image that hls4ml
+    turns to channels last, a batch norm that changes nothing lies between, which hls4ml takes away again.
 
     Parameters
     ----------
@@ -82,7 +87,8 @@ def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
     Returns
     -------
     What ``hls4ml.converters.convert_from_pytorch_model`` takes as ``hls_config``. Layers have the names that hls4ml
-    gives them, which are the module paths with ``_`` for each dot. The types must stay as they are.
+    gives them, which are the module paths with ``_`` for each dot and for whatever else C++ has not in a name. The
+    types must stay as they are.
 
     Raises
     ------
@@ -134,11 +140,18 @@ class _Translation:
         self._graph = Graph()
         self._modules: dict[str, nn.Module] = {}
         self._made: dict[Node, Node] = {}
-        self.types: list[Types] = []
+        self._types: dict[Node, Types] = {}
+        self._shapes: dict[Node, tuple[int | None, ...]] = {}
         self.input_shapes: list[tuple[int, ...]] = []
         for node in network.network.graph.graph.nodes:
             self._add(node)
+        self._part_readers()
         self.module = GraphModule(self._modules, self._graph, class_name=network.network.name).eval()
+
+    @property
+    def types(self) -> list[Types]:
+        """Those of each node, in their order."""
+        return [self._types[node] for node in self._graph.nodes if node.op != "output"]
 
     def _add(self, node: Node) -> None:
         if node.op == "placeholder":
@@ -154,21 +167,32 @@ class _Translation:
 
     def _add_input(self, node: Node) -> None:
         if node not in self._program.operands:
-            raise ExportError(f"hls4ml cannot take the input {node.name!r}: it is no tensor of floating-point numbers")
-        # A name with "const" in it is a constant to hls4ml.
-        self._made[node] = self._graph.placeholder(node.name if "const" not in node.name else "x")
-        self.types.append({"result": self._result(node)})
+            raise ExportError(
+                f"hls4ml cannot take the input {node.name!r}: it is no tensor of floating-point numbers that is read"
+            )
+        taken = {made.name for made in self._graph.nodes}
+        made = self._made[node] = self._graph.placeholder(input_name(node.name, taken))
+        self._types[made] = {"result": self._result(node)}
+        self._shapes[made] = self._program.operands[node].shape
         self.input_shapes.append(tuple(int(size or 0) for size in self._program.operands[node].shape[1:]))
 
     def _add_output(self, node: Node) -> None:
-        outputs = [self._made[source] for source in node.all_input_nodes]
-        for source, made in zip(node.all_input_nodes, outputs, strict=True):
+        sources = [leaf for leaf in pytree.tree_leaves(node.args[0]) if isinstance(leaf, Node)]
+        for source in sources:
+            if source not in self._made:
+                raise ExportError(
+                    f"hls4ml cannot take the output {_path(source)!r}: it is no tensor of codes; leave it to the caller"
+                )
+        outputs = [self._made[source] for source in sources]
+        for source, made in zip(sources, outputs, strict=True):
             if made.users or made.op == "placeholder" or outputs.count(made) > 1:
                 raise ExportError(
-                    f"hls4ml cannot take the output {_path(source)!r}: what another layer reads, or none made, is no "
-                    "output there"
+                    f"hls4ml cannot take the output {_path(source)!r}: what another layer reads, what is an output "
+                    "already, or what no layer made, is no output there; give back the others, and take it from them"
                 )
-        self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
+        end = self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
+        for made in outputs:
+            end.prepend(made)  # hls4ml gives outputs in the order in which it computes them
 
     def _translate(self, node: Node) -> None:
         constants = self._program.constants
@@ -176,21 +200,59 @@ class _Translation:
             name: Parameter(constants[value]) if isinstance(value, Node) and value in constants else value
             for name, value in (self._program.arguments.get(node) or arguments(node)).items()
         }
-        operation = Operation(node, self._program, given, _path(node).replace(".", "_"), self._result(node))
+        operation = Operation(node, self._program, given, layer_name(_path(node)), self._result(node))
         translate = TRANSLATIONS.get(operations.name_of(node))
         if translate is None:
-            raise operation.refused("it has no layer there that gives the same integers")
+            raise operation.refused("it has no layer there that gives the same integers; leave it to the caller")
         sources = [source for source in node.all_input_nodes if source in self._made]
         inputs = [self._made[source] for source in sources]
         for piece in translate(operation):
             inputs = [self._place(piece, inputs)]
         self._made[node] = inputs[0]
+        self._shapes[inputs[0]] = self._program.operands[node].shape
+
+    def _part_readers(self) -> None:
+        """Put an identity where hls4ml would turn an image or a sequence for one of its readers only.
+
+        It brings inputs to channels last, and what is flattened back to channels first, by a transpose between two
+        layers; of several readers it finds the first, and none that reads another tensor first. An input that is
+        flattened at once it turns twice.
+        """
+        for source in [node for node in self._graph.nodes if len(self._shapes.get(node, ())) > 2]:
+            flattened = [reader for reader in source.users if self._is_flatten(reader)]
+            second = any(reader.args[0] is not source for reader in source.users)
+            if source.op == "placeholder" and (len(source.users) > 1 or flattened or second):
+                readers, source = list(source.users), self._identity_after(source)
+                for reader in readers:
+                    reader.replace_input_with(source.all_input_nodes[0], source)
+            if len(source.users) > 1:
+                for reader in flattened:
+                    reader.replace_input_with(source, self._identity_after(source))
+
+    def _is_flatten(self, node: Node) -> bool:
+        return node.op == "call_module" and isinstance(self._modules[str(node.target)], nn.Flatten)
+
+    def _identity_after(self, source: Node) -> Node:
+        """Place a batch norm that changes nothing; hls4ml removes it once nothing is turned any more."""
+        shape = self._shapes[source]
+        result = self._types[source]["result"]
+        inputs = self._graph.find_nodes(op="placeholder")  # stay together: they are the arguments of the module
+        with self._graph.inserting_after(inputs[-1] if source in inputs else source):
+            made = self._place(identity(f"{source.name}_same", shape, result), [source])
+        self._shapes[made] = shape
+        return made
 
     def _place(self, piece: Piece, inputs: list[Node]) -> Node:
-        self.types.append(piece.types)
+        made = self._call(piece, inputs)
+        self._types[made] = piece.types
+        return made
+
+    def _call(self, piece: Piece, inputs: list[Node]) -> Node:
+        if piece.does is torch.cat:
+            return self._graph.call_function(torch.cat, (inputs,), {"dim": 1})
         if not isinstance(piece.does, nn.Module):
             return self._graph.call_function(piece.does, tuple(inputs))
-        name = base = f"_{piece.name}" if piece.name[0].isdigit() else piece.name
+        name = base = piece.name
         number = 0
         while name in self._modules:
             number += 1

@@ -5,6 +5,7 @@ Pure functions from numbers to text; nothing here knows of plans or widgets.
 
 import html
 import math
+import re
 from typing import Literal
 
 import pandas as pd
@@ -12,6 +13,9 @@ import pandas as pd
 Severity = Literal["", "notable", "severe"]
 
 BACKGROUNDS: dict[Severity, str] = {"notable": "rgba(230,159,0,0.26)", "severe": "rgba(213,94,0,0.5)"}
+
+_UNWRITABLE = re.compile("[\\0\\ud800-\\udfff]")
+"""Half an emoji, which no message to a browser can hold, and what no page can."""
 
 LIMITS = {"underflow_percent": (10.0, 40.0), "overflow_percent": (0.1, 1.0), "sqnr_db": (20.0, 10.0)}
 """From where on a figure is notable, and severe. SQNR is bad when it is low."""
@@ -79,5 +83,11 @@ def percent(part: int, whole: int) -> str:
 
 
 def escaped(text: object) -> str:
-    """Text as part of a page: names come from users' models, and are shown, never run."""
-    return html.escape(str(text), quote=True)
+    r"""Text as part of a page: names come from users' models, and are shown, never run.
+
+    Examples
+    --------
+    >>> escaped("<img onerror='run()'>"), escaped("half an emoji: \ud83d")
+    ('&lt;img onerror=&#x27;run()&#x27;&gt;', 'half an emoji: �')
+    """
+    return html.escape(_UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", str(text)), quote=True)

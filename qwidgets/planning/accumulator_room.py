@@ -108,7 +108,7 @@ def leave(
         By the row that leaves a layer, the bits that its bias is stored in at the step of its sums.
     """
     found, needed = dict(formats), 0
-    for each in calibration.sums:
+    for each in _reading(calibration, movable):
         terms = _of(calibration, each, found, bias_bits.get(each.row, WIDEST_ACCUMULATOR))
         if terms is None or terms.fits(bits):
             continue
@@ -139,10 +139,15 @@ def leave_as_before(
     after
         The statistics then, where they are others.
     """
-    known = (_of(calibration, each, before) for each in calibration.sums)
+    known = (_of(calibration, each, before) for each in _reading(calibration, chosen))
     bits = max((terms.bits for terms in known if terms is not None), default=0)
     room = leave(after or calibration, {**before, **chosen}, chosen, max(bits, ACCUMULATOR_BITS))
     return {**chosen, **room.formats}
+
+
+def _reading(calibration: "Calibration", rows: Collection[str]) -> Iterator[Sum]:
+    """Give the sums that some rows have a part in."""
+    return (each for each in calibration.sums if any(row in rows for row in (*each.reads, each.weight, each.bias)))
 
 
 class _Terms(Protocol):

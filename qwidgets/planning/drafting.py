@@ -263,8 +263,9 @@ class Drafting(traitlets.HasTraits):
     # Behind it
 
     def _known(self, name: str) -> str:
-        if name not in self._rows:
-            raise PlanError(f"the network {self.network} has no tensor {name!r}{self._suggestion(str(name))}")
+        if not isinstance(name, str) or name not in self._rows:
+            shown = f"{name!r:.300}{self._suggestion(str(name)[:300])}"
+            raise PlanError(f"the network {self.network} has no tensor {shown}")
         return name
 
     def _suggestion(self, name: str) -> str:

@@ -115,7 +115,7 @@ def read(path: str | os.PathLike[str]) -> PlanContent:
     """
     path = source_of(path, MOST_BYTES)
     try:
-        content = checked_json.parse(path.read_text(encoding="utf-8"))
+        content = checked_json.parse(path.read_text(encoding="utf-8-sig"))  # some editors write a mark at the start
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

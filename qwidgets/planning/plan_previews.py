@@ -95,7 +95,9 @@ class Effect:
         values = values.detach().double()
         quantized = fmt.quantize(values).reshape(len(values), -1)
         values = values.reshape(len(values), -1)
-        rounded = (values / torch.from_numpy(fmt.steps).reshape(-1, 1)).numpy().copy()
+        scaled = values / torch.from_numpy(fmt.steps).reshape(-1, 1)
+        scaled = torch.where(scaled == 0, values.sign() * 0.25, scaled)  # too small for a float64, but on its side of 0
+        rounded = scaled.numpy().copy()
         arithmetic.round_in_place(np, rounded, fmt.rounding)
         channel = fmt[0]
         outside = (rounded < channel.min / channel.step) | (rounded > channel.max / channel.step)

@@ -100,8 +100,8 @@ HLS4ML = Target(
     floats=False,
     operations=_CLAMPS
     | _POOLS
-    | {"add", "batch_norm", "conv1d", "conv2d", "leaky_relu", "linear", "mean"}
-    | {"mul", "prelu", "sub"},
+    | _JOINS
+    | {"add", "batch_norm", "conv1d", "conv2d", "leaky_relu", "linear", "mean", "mul", "prelu", "sub"},
 )
 """One ``ap_fixed`` or ``ap_ufixed`` for each tensor, of any width.
 

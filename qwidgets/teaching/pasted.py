@@ -16,6 +16,9 @@ from qwidgets.errors import DataError
 
 MOST_VALUES = 1_000_000
 
+MOST_FAULTS = 1_000
+"""What is pasted by mistake, such as a page of prose, is not read to its end."""
+
 _TOKEN = re.compile(r"[^\s,;\[\](){}]+")
 
 
@@ -41,6 +44,7 @@ def read_numbers(text: str) -> Pasted:
     """Read numbers from text; spaces, line ends, commas, semicolons and brackets stand between them.
 
     Anything that Python reads as a float is a number, ``nan`` and ``inf`` among them. The decimal point is a point.
+    After a million numbers, or a thousand pieces that are none, the rest is left unread, and is the last of the faults.
 
     Examples
     --------
@@ -51,6 +55,10 @@ def read_numbers(text: str) -> Pasted:
     values: list[float] = []
     faults: list[Fault] = []
     for match in _TOKEN.finditer(text):
+        if len(values) == MOST_VALUES or len(faults) == MOST_FAULTS:
+            most = f"{MOST_VALUES:,} numbers" if len(values) == MOST_VALUES else f"{MOST_FAULTS:,} pieces that are none"
+            faults.append(Fault(match.start(), len(text), f"left unread after {most}; take a part of it"))
+            break
         # A minus sign that was copied from a typeset page is a character of its own.
         token = match.group().replace("\N{MINUS SIGN}", "-")
         try:

@@ -17,12 +17,14 @@ import pandas as pd
 from qwidgets.errors import DataError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.teaching.bits import OVERFLOW, outcomes
-from qwidgets.teaching.pasted import as_values
+from qwidgets.teaching.pasted import MOST_VALUES, as_values
 
 Floats = npt.NDArray[np.float64]
 
 SAMPLE_RATE = 8000
 LONGEST_SECONDS = 10
+HIGHEST_RATE = 10_000_000
+MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +66,16 @@ def from_array(samples: Any, sample_rate: int = SAMPLE_RATE, name: str = "array"
     Raises
     ------
     DataError
-        There is no sample, or they are no numbers.
+        There is no sample, or they are no numbers, or the rate is none.
     """
+    if not isinstance(sample_rate, int | np.integer) or not 1 <= sample_rate <= HIGHEST_RATE:
+        raise DataError(
+            f"{name} has a sample rate of {sample_rate!r}; give a whole number from 1 to {HIGHEST_RATE:,} a second"
+        )
     values = as_values(samples)
     if not values.size:
         raise DataError(f"{name} holds no sample; give at least one number")
-    return Signal(name, np.where(np.isfinite(values), values, 0.0), sample_rate)
+    return Signal(name, np.where(np.isfinite(values), values, 0.0), int(sample_rate))
 
 
 def read_signal(name: str, content: bytes) -> Signal:
@@ -91,14 +97,12 @@ def read_signal(name: str, content: bytes) -> Signal:
     """
     if name.casefold().endswith(".wav") or content[:4] == b"RIFF":
         return _read_wav(name, content)
-    lines = [
-        re.split(r"[,;\s]+", line.strip(",; \t")) for line in content.decode(errors="replace").splitlines() if line
-    ]
-    lines = lines[: 1 + LONGEST_SECONDS * SAMPLE_RATE]
-    for column in range(max(map(len, lines), default=0) - 1, -1, -1):
+    text = [line for line in content.decode(errors="replace").splitlines() if line]
+    lines = [re.split(r"[,;\s]+", line.strip(",; \t")) for line in text[: 1 + LONGEST_SECONDS * SAMPLE_RATE]]
+    # The first line may be a heading; of the others each has all columns.
+    for column in reversed(range(min(map(len, lines[1:] or lines), default=0))[-MOST_COLUMNS:]):
         numbers = [_number(line[column]) if column < len(line) else None for line in lines]
         values = [number for number in numbers if number is not None]
-        # The first line may be a heading.
         if values and None not in numbers[1:]:
             return from_array(values, name=name)
     raise DataError(f"{name} has no column of numbers; a WAV file will do, or a CSV file with a number in each line")
@@ -116,9 +120,12 @@ def _read_wav(name: str, content: bytes) -> Signal:
 
     try:
         rate, data = wavfile.read(io.BytesIO(content))
-    except (ValueError, EOFError, OverflowError, IndexError) as error:
+    except Exception as error:  # SciPy trusts a header, and ends in whatever error what is wrong there leads to
         raise DataError(f"{name} cannot be read as a WAV file: {error}; export it as 16-bit PCM") from None
-    data = np.asarray(data)[: rate * LONGEST_SECONDS]
+    begin = content.find(b"fmt ")
+    if not any(content[begin + 22 : begin + 24]):
+        raise DataError(f"{name} is damaged: it says that its samples have no bits; export it as 16-bit PCM")
+    data = np.asarray(data)[: min(int(rate) * LONGEST_SECONDS, MOST_VALUES)]
     samples = data.astype(np.float64)
     if data.dtype == np.uint8:
         samples = (samples - 128) / 128

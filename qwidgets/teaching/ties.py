@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from qwidgets.fixed_point import ROUNDINGS, FixedPoint
@@ -21,7 +22,10 @@ RULES = {
 """What each rounding does."""
 
 
-def rounding_table(values: Sequence[float] = TIES, fmt: FixedPoint | None = None) -> pd.DataFrame:
+Values = Sequence[float] | npt.NDArray[np.float64]
+
+
+def rounding_table(values: Values = TIES, fmt: FixedPoint | None = None) -> pd.DataFrame:
     """What each rounding makes of each value.
 
     Parameters
@@ -44,7 +48,7 @@ def rounding_table(values: Sequence[float] = TIES, fmt: FixedPoint | None = None
     return pd.DataFrame(columns, index=array)
 
 
-def mean_errors(values: Sequence[float] = TIES, fmt: FixedPoint | None = None) -> "pd.Series[float]":
+def mean_errors(values: Values = TIES, fmt: FixedPoint | None = None) -> "pd.Series[float]":
     """The mean error of each rounding over the finite values: its bias, in units of the values.
 
     Examples
@@ -52,5 +56,6 @@ def mean_errors(values: Sequence[float] = TIES, fmt: FixedPoint | None = None) -
     >>> mean_errors([0.5, 1.5, 2.5, 3.5])["half_even"], mean_errors([0.5, 1.5, 2.5, 3.5])["half_away"]
     (np.float64(0.0), np.float64(0.5))
     """
-    finite = [value for value in values if np.isfinite(value)]
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
     return rounding_table(finite, fmt).sub(finite, axis=0).mean()

@@ -15,6 +15,7 @@ import pandas as pd
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.widgets import style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
+from qwidgets.widgets.lifetime import Holder
 
 SIDE = 46
 FREE = 13
@@ -23,7 +24,7 @@ BESIDE = 3
 MOST_BITS = 60
 
 
-class BitBars:
+class BitBars(Holder):
     """A figure of one tensor's bits.
 
     Parameters

@@ -12,6 +12,7 @@ from qwidgets.pictures.plan_picture import window_of
 from qwidgets.widgets import outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.plan_view import PlanView
 
 MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
@@ -97,7 +98,7 @@ class BitHeatMap(PlanView):
             )
         old = self._image.image
         self._image.image = _packed(heat_picture.png(heat_picture.stacked(self._pixels)))
-        old.close()
+        close_tree(old)
 
     def _show_selection(self) -> None:
         rows = sorted(self._position[name] for name in self.selection)

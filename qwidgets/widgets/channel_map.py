@@ -24,6 +24,7 @@ from qwidgets.planning.plan_state import Format, NumberFormat
 from qwidgets.widgets import channel_words, outline, style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.plan_view import PlanView
 
 MARGIN = {"top": 22, "bottom": 4, "left": 46, "right": 16}
@@ -87,6 +88,7 @@ class ChannelMap(PlanView):
         self._readout = ipywidgets.HTML()
         self._readout.add_class("qw-quiet")
         self._head = _bar(self._about, self._split, self._join, self._look)
+        self._short_head = _bar(self._about, self._split, self._join)
         self._chooser = _bar(self._number, self._written, self._all, self._worst)
         self._frame = self._build_figure()
         self._place = ipywidgets.VBox()
@@ -132,7 +134,7 @@ class ChannelMap(PlanView):
             self._drawn = None
             self.channels = ()
             self._about.value = f"<span class='qw-quiet'>{len(able)} of these can have a window a channel</span>"
-            self._put(*([_bar(self._about, self._split, self._join)] if able and self.plan.calibration else []))
+            self._put(*([self._short_head] if able and self.plan.calibration else []))
             return
         name, fmt = able[0], self.plan[able[0]]
         count = self._count_of(name)
@@ -184,7 +186,7 @@ class ChannelMap(PlanView):
         old = self._image.image
         picture = heat_picture.png(heat_picture.stacked(self._rows))
         self._image.image = ipywidgets.Image(value=picture, format="png")
-        old.close()
+        close_tree(old)
 
     def _fit(self, count: int) -> None:
         """Make room for other bits or other channels."""

@@ -51,12 +51,15 @@ class Exhibit(View):
 
     def _detach(self) -> None:
         self.unobserve(self._on_state, self._state)
+        self._redraw.cancel()
 
     def _on_state(self, _: Any) -> None:
         self._redraw()
 
     @drawing
     def _draw(self) -> None:
+        if not self.is_open:
+            return  # closed while it waited for its turn
         self._show()
         description = self._describe()
         if description != self.description:

@@ -17,6 +17,7 @@ from qwidgets.errors import FileError
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
 from qwidgets.widgets.background import twin_of
+from qwidgets.widgets.file_names import file_name
 from qwidgets.widgets.guarded import drawing, guarded
 from qwidgets.widgets.lane import Lane, Pace
 from qwidgets.widgets.plan_view import PlanView
@@ -156,7 +157,7 @@ class ExportMenu(PlanView):
     def _suggest(self) -> None:
         """Name the file, unless the person did."""
         if self._path.value == self._suggested:
-            self._suggested = self._path.value = f"{self.plan.network}{self._export.suffix or '-c'}"
+            self._suggested = self._path.value = f"{file_name(self.plan.network)}{self._export.suffix or '-c'}"
         self._button.tooltip = self._export.about
         self._replace.layout.visibility = "visible" if self._export.suffix else "hidden"
         self._done.value = escaped(self._export.about)

@@ -10,6 +10,7 @@ from qwidgets.errors import FileError
 from qwidgets.plan import Plan
 from qwidgets.planning.plan_state import Commit, Format
 from qwidgets.widgets import style
+from qwidgets.widgets.file_names import file_name
 from qwidgets.widgets.guarded import guarded
 from qwidgets.widgets.plan_view import PlanView
 
@@ -33,17 +34,23 @@ class Footer(PlanView):
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._drafts = ipywidgets.HTML(layout=ipywidgets.Layout(min_width="64px"))
-        self._note = ipywidgets.Text(placeholder="what changed, and why", description="note")
+        self._note = ipywidgets.Text(
+            placeholder="what changed, and why",
+            description="note",
+            layout=ipywidgets.Layout(flex="1 1 200px", max_width="380px", min_width="150px"),
+        )
         self._note.style.description_width = "34px"
-        self._note.layout = ipywidgets.Layout(flex="1 1 200px", max_width="380px", min_width="150px")
         self._commit = _button("Commit", "check", "Make the drafts the formats that count", self._on_commit)
         self._commit.button_style = "primary"
         self._revert = _button("Revert", "", "Drop all drafts", self._on_revert)
         self._undo = _button("Undo", "undo", "Take the last step back", self._on_undo)
         self._redo = _button("Redo", "repeat", "Do again what was undone", self._on_redo)
-        self._path = ipywidgets.Text(value=f"{self.plan.network}-plan.json", description="file")
+        self._path = ipywidgets.Text(
+            value=f"{file_name(self.plan.network)}-plan.json",
+            description="file",
+            layout=ipywidgets.Layout(flex="0 1 240px", min_width="150px"),
+        )
         self._path.style.description_width = "28px"
-        self._path.layout = ipywidgets.Layout(flex="0 1 240px", min_width="150px")
         self._save = _button("Save", "save", "Write formats, drafts, locks and history to the file", self._on_save)
         self._load = _button("Load", "folder-open", "Take over what the file holds; Undo takes it back", self._on_load)
         self._done = ipywidgets.HTML()
@@ -52,8 +59,8 @@ class Footer(PlanView):
         steps = ipywidgets.HBox([self._drafts, self._note, self._commit, self._revert, self._undo, self._redo])
         files = ipywidgets.HBox([self._path, self._save, self._load, self._done])
         line = ipywidgets.HBox([steps, files])
-        steps.layout = ipywidgets.Layout(flex="1 1 640px", flex_flow="row wrap", min_width="0")
-        files.layout = ipywidgets.Layout(flex="0 1 auto", flex_flow="row wrap", min_width="0")
+        for part, basis in ((steps, "1 1 640px"), (files, "0 1 auto")):
+            part.layout.flex, part.layout.flex_flow, part.layout.min_width = basis, "row wrap", "0"
         line.add_class("qw-bar")
         return (line,)
 

@@ -12,6 +12,8 @@ import ipywidgets
 import pandas as pd
 from ipydatagrid import DataGrid, Expr, TextRenderer
 
+from qwidgets.widgets.lifetime import Holder
+
 LINE = "rgba(128,128,128,0.22)"
 GRID_STYLE = {
     "vertical_grid_line_color": "transparent",
@@ -66,7 +68,7 @@ class Column:
         )
 
 
-class RowGrid:
+class RowGrid(Holder):
     """A table of named rows.
 
     Parameters

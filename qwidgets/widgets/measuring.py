@@ -181,6 +181,7 @@ class Measuring:
 
     def stop(self) -> None:
         """End what runs; what it has measured so far stays."""
+        self._drafted.cancel()
         for lane in (self._quick, self._long, self._user):
             lane.stop()
 

@@ -1,5 +1,6 @@
 """The number line: the numbers that a format has, the walls at their ends, and arrows from values to where they go."""
 
+from collections.abc import Collection
 from typing import Any
 
 import bqplot
@@ -24,6 +25,9 @@ COLOURS = {
     "overflow": style.OVERFLOW,
 }
 VALUES = (-4.6, -0.2, 0.2, 0.75, 1.3, 2.0, 5.0)
+MOST_DRAWN = 500
+"""Values of which each has its point and its arrow; of more, the first ones."""
+
 MOST_TOLD = 8
 ABOVE = 0.8
 """How far over the line the values stand, in the units of the figure."""
@@ -100,8 +104,8 @@ class NumberLine(Exhibit):
         self._values_box.show(self.values)
         self._seen = line = number_line(self.format, self.values)
         self._show_line(line)
-        colours = [COLOURS[outcome] for outcome in line.outcomes] or [style.ACCENT]
-        starts, ends = line.values, line.quantized
+        colours = [COLOURS[outcome] for outcome in line.outcomes[:MOST_DRAWN]] or [style.ACCENT]
+        starts, ends = line.values[:MOST_DRAWN], line.quantized[:MOST_DRAWN]
         with self._arrows.hold_sync():
             self._arrows.x = [[start, end] for start, end in zip(starts, ends, strict=True)] or [[0, 0]]
             self._arrows.y = [[ABOVE, 0.12]] * max(len(starts), 1)
@@ -112,8 +116,8 @@ class NumberLine(Exhibit):
                 mark.x, mark.y = places, np.full(len(places), height)
                 mark.colors = colours
         self._controls.show(self.format, max(8, self.format.msb), min(-12, self.format.lsb), enabled=True)
-        seen = dict.fromkeys(line.outcomes)
-        self._key.value = _key(seen)
+        hidden = line.values.size - len(starts)
+        self._key.value = _key(set(line.outcomes), f"{hidden:,} more values are not drawn" if hidden else "")
 
     def _show_line(self, line: Line) -> None:
         room = 0.04 * (line.high - line.low)
@@ -131,13 +135,15 @@ class NumberLine(Exhibit):
         drawn = f", every {line.every}th drawn" if line.every > 1 else ""
         told = [
             f"{value:.7g} goes to {end:.7g}, {outcome}"
-            for value, end, outcome in zip(line.values, line.quantized, line.outcomes, strict=True)
+            for value, end, outcome in zip(
+                line.values[:MOST_TOLD], line.quantized[:MOST_TOLD], line.outcomes[:MOST_TOLD], strict=True
+            )
         ]
-        more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+        more = f"; and {line.values.size - MOST_TOLD} more" if line.values.size > MOST_TOLD else ""
         left_out = self.values.size - line.values.size
         odd = f" {left_out} that are infinite or not a number have no place." if left_out else ""
         where = f"{1 << fmt.word_length:,} numbers from {fmt.min:.7g} to {fmt.max:.7g}, {fmt.step:.7g} apart{drawn}."
-        moves = f" {'; '.join(told[:MOST_TOLD])}{more}." if told else " There is no value yet."
+        moves = f" {'; '.join(told)}{more}." if told else " There is no value yet."
         return f"{in_words(fmt)}: {where}{moves}{odd}"
 
     def _static_page(self) -> str:
@@ -148,11 +154,11 @@ class NumberLine(Exhibit):
         self.values = values
 
 
-def _key(outcomes: Any) -> str:
+def _key(outcomes: Collection[str], more: str) -> str:
     parts = [
         f"<span><i class='qw-key' style='background:{COLOURS[name]}'></i>{bit_grid.BADGES[name][1]} {name}</span>"
         for name in COLOURS
         if name in outcomes
     ]
     walls = f"<span><i class='qw-key' style='background:{style.OVERFLOW};width:3px'></i>the ends of the range</span>"
-    return f"<span class='qw-quiet'>{' &emsp; '.join([*parts, walls])}</span>"
+    return f"<span class='qw-quiet'>{' &emsp; '.join(filter(None, (*parts, walls, more)))}</span>"

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from qwidgets.teaching.pasted import read_numbers, written
 from qwidgets.widgets import bit_grid
+from qwidgets.widgets.lifetime import Holder
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,7 +18,7 @@ LONGEST_LIVE = 2000
 """Characters up to which each key is sent to the kernel at once, and not the whole text when one leaves the box."""
 
 
-class NumbersBox:
+class NumbersBox(Holder):
     """A text box for numbers.
 
     Parameters
@@ -36,9 +37,12 @@ class NumbersBox:
     def __init__(self, on_numbers: Callable[[Floats], None], height: int = 32) -> None:
         self._on_numbers = on_numbers
         self._own = False
-        self.text = ipywidgets.Textarea(description="values", rows=1)
+        self.text = ipywidgets.Textarea(
+            description="values",
+            rows=1,
+            layout=ipywidgets.Layout(flex="1 1 320px", max_width="760px", height=f"{height}px"),
+        )
         self.text.style.description_width = "44px"
-        self.text.layout = ipywidgets.Layout(flex="1 1 320px", max_width="760px", height=f"{height}px")
         self.text.observe(self._on_text, "value")
         self.faults = ipywidgets.HTML()
 

@@ -50,7 +50,8 @@ class PlanView(View):
         """Read every tensor's figures anew, as after more values were counted."""
         with DRAWING:
             self._changed.update(self.plan.names)
-        self._redraw()
+        if self.is_open:
+            self._redraw()
 
     def _attach(self) -> None:
         self.plan.observe(self._on_plan_change, "change")
@@ -61,6 +62,7 @@ class PlanView(View):
     def _detach(self) -> None:
         self.plan.unobserve(self._on_plan_change, "change")
         self.unobserve(self._on_selection, "selection")
+        self._redraw.cancel()
 
     def _static_page(self) -> str:
         return static_page.page(self.plan)
@@ -72,7 +74,8 @@ class PlanView(View):
     def _on_plan_change(self, event: Any) -> None:
         with DRAWING:
             self._changed |= event.new.names
-        self._redraw()
+        if self.is_open:
+            self._redraw()
 
     @drawing
     def _on_selection(self, _: Any) -> None:
@@ -80,6 +83,8 @@ class PlanView(View):
 
     @drawing
     def _draw(self) -> None:
+        if not self.is_open:
+            return  # closed while it waited for its turn
         changed, self._changed = frozenset(self._changed), set()
         self._show(changed)
 

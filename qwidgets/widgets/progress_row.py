@@ -41,7 +41,15 @@ class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no t
     def show(self, pace: Pace | None) -> None:
         """Show how far the job is; None when it is over."""
         self._pace = pace
-        self._draw()
+        if self.comm is not None:
+            self._draw()
+        else:
+            self._show()  # as it is closed, it costs nothing, and no timer keeps it in memory
+
+    def close(self) -> None:
+        """Take it off the screen; what was still to be shown is forgotten."""
+        self._draw.cancel()
+        super().close()
 
     def _show(self) -> None:
         with DRAWING:

@@ -1,11 +1,13 @@
 """An exercise on the screen: the question, a box or a widget to answer with, and what is said of the answer."""
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import ipywidgets
 
 from qwidgets.widgets.exhibit import row
 from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.lifetime import held_in
 from qwidgets.widgets.style import escaped
 from qwidgets.widgets.view import View
 
@@ -63,6 +65,10 @@ class Question(View):
             ipywidgets.HTML(self._static_page()),
             row(*([] if widget is not None else [self._answer]), self._check, self._verdict, tight=True),
         )
+
+    def held(self) -> Iterable[object]:
+        """Give its own widgets; the one that is to be set belongs to whoever made it."""
+        return held_in({name: value for name, value in vars(self).items() if name != "_widget"})
 
     def _attach(self) -> None:
         """Nothing is observed but its own controls."""

@@ -12,6 +12,7 @@ import ipywidgets
 from qwidgets.plan import Plan
 from qwidgets.widgets.guarded import drawing, guarded
 from qwidgets.widgets.lane import Pace
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.measured import SHARES, Measured, Result
 from qwidgets.widgets.measuring import Checked
 from qwidgets.widgets.style import BACKGROUNDS, escaped, number, shortened
@@ -60,10 +61,10 @@ class ResultStrip(View):
             if lack:
                 button.tooltip = lack
         self._bar = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="120px", visibility="hidden"))
-        self._words = ipywidgets.HTML()
+        place = ipywidgets.Layout(flex="1 1 120px", min_width="0")  # it has its place also when empty
+        self._words = ipywidgets.HTML(layout=place)
         self._words.add_class("qw-quiet")
         self._words.add_class("qw-one-line")
-        self._words.layout = ipywidgets.Layout(flex="1 1 120px", min_width="0")  # it has its place also when empty
         self._pace: Pace | None = None
         self._tell_pace = Throttle(self._show_pace, SECONDS_BETWEEN_PACES)
         self._figures = ipywidgets.HTML()
@@ -98,20 +99,23 @@ class ResultStrip(View):
             return
         self._told = checked
         for old in self._costly.children:
-            old.close()
+            close_tree(old)
         costly = [(str(name), float(gain)) for name, gain in checked.health.rows.head(MOST_COSTLY).items()]
         self._costly.children = [self._row_button(name, gain) for name, gain in costly]
 
     def show_pace(self, pace: Pace | None) -> None:
         """Show how far the job at hand is; None when there is none."""
         self._pace = pace
-        self._tell_pace()
+        if self.is_open:
+            self._tell_pace()
+        else:
+            self._show_pace()  # as it is closed, it costs nothing, and no timer keeps it in memory
 
     def _attach(self) -> None:
         """It observes nothing."""
 
     def _detach(self) -> None:
-        """It observes nothing."""
+        self._tell_pace.cancel()
 
     def _static_page(self) -> str:
         return str(self._figures.value)

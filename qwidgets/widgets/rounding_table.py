@@ -67,7 +67,7 @@ class RoundingTable(Exhibit):
     def _describe(self) -> str:
         if not self.values.size:
             return "There is no value yet: type or paste some."
-        split = int((self.table().nunique(axis=1) > 1).sum())
+        split = int((np.ptp(self.table().to_numpy(), axis=1) > 0).sum())
         bias = mean_errors(self.values, self.format)
         least = ", ".join(str(name) for name in bias.index[bias.abs() == bias.abs().min()])
         step = f"{self.format.step:.7g}"
@@ -76,7 +76,7 @@ class RoundingTable(Exhibit):
     def _static_page(self) -> str:
         heads = "".join(f"<th scope='col' title='{rule}'>{name}</th>" for name, rule in RULES.items())
         lines = []
-        for value, rounded in self.table().head(MOST_ROWS).iterrows():
+        for value, rounded in rounding_table(self.values[:MOST_ROWS], self.format).iterrows():
             cells = "".join(_cell(float(str(value)), float(end)) for end in rounded)
             lines.append(f"<tr><th scope='row'>{float(str(value)):.7g}</th>{cells}</tr>")
         bias = mean_errors(self.values, self.format)

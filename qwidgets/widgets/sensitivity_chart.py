@@ -15,6 +15,7 @@ from qwidgets.plan import Plan
 from qwidgets.widgets import style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.guarded import DRAWING, drawing, guarded
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.plan_view import PlanView
 
 MOST_BARS = 24
@@ -140,7 +141,7 @@ class SensitivityChart(PlanView):
     def _new_slider(self) -> None:
         """Make a slider over the rows; one that is given other options sends stale positions from the browser."""
         for old in self._steps.children:
-            old.close()
+            close_tree(old)
         self._row = ipywidgets.SelectionSlider(options=self._ranked, description="tensor", readout=False)
         self._row.tooltip = "The arrow keys go from bar to bar, the dearest first"
         self._row.style.description_width = "46px"
@@ -172,7 +173,7 @@ class SensitivityChart(PlanView):
         more = f"the dearest {len(self._shown)} of {len(self._ranked)} bars" if len(self._ranked) > MOST_BARS else ""
         formats = self._report["format"]
         stale = any(str(self.plan[str(name)] or "float") != fmt for name, fmt in formats.items())
-        words = [self._over, more, "<b>formats have changed since</b>" if stale else ""]
+        words = [style.escaped(self._over), more, "<b>formats have changed since</b>" if stale else ""]
         self._about.value = " · ".join(filter(None, words))
 
     @guarded

@@ -19,6 +19,7 @@ from qwidgets.widgets import style
 from qwidgets.widgets.axes import label_ticks, labelled_axis
 from qwidgets.widgets.exhibit import Exhibit, in_words, row
 from qwidgets.widgets.guarded import guarded
+from qwidgets.widgets.lifetime import close_tree
 
 MAKERS = {"sine": signals.sine, "chirp": signals.chirp}
 OWN = "own signal"
@@ -198,7 +199,7 @@ class SineScope(Exhibit):
     def _silence(self) -> None:
         """Take away a sound that no longer is what is seen."""
         for element in self._sound.children:
-            element.close()
+            close_tree(element)
         self._sound.children = ()
 
     @guarded

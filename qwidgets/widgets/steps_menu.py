@@ -147,6 +147,10 @@ class StepsMenu(PlanView):
         """End the step at work; the plan stays as it was."""
         self._lane.stop()
 
+    def _detach(self) -> None:
+        super()._detach()
+        self.stop()
+
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._buttons = [
             ipywidgets.Button(description=step.name, layout=ipywidgets.Layout(width=f"{36 + 8 * len(step.name)}px"))

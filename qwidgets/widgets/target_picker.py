@@ -51,6 +51,11 @@ class TargetPicker(PlanView):
         self._look_closer.flush()
         return self._lane.wait(seconds)
 
+    def _detach(self) -> None:
+        super()._detach()
+        self._look_closer.cancel()
+        self._lane.stop()
+
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         options = [(ANY, ANY), *((target.title, name) for name, target in targets.TARGETS.items())]
         self._choice = ipywidgets.Dropdown(
@@ -106,7 +111,7 @@ class TargetPicker(PlanView):
     @drawing
     def _ask(self) -> None:
         target = self.target
-        if target is not None:
+        if target is not None and self.is_open:
             self._lane.ask("check", lambda job: self._check(target, job))
 
     def _check(self, target: str, job: Job) -> None:

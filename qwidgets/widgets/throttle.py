@@ -9,7 +9,80 @@ import time
 from collections.abc import Callable
 
 
-class Throttle:
+class Alarm:
+    """Call a function after so many seconds, on a thread; one that is cancelled lets go of the function at once."""
+
+    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self._function: Callable[[], None] | None = function
+        self._timer = threading.Timer(seconds, self._ring)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Call it no more."""
+        self._function = None
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        function = self._function
+        if function is not None:
+            function()
+
+
+class Paced:
+    """A function that is called later: one request at most waits for its time.
+
+    Parameters
+    ----------
+    function
+        Called without arguments. It reads whatever is newest when it runs.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._alarm: Alarm | None = None
+        self._serving: list[int] = []  # by the threads that do
+
+    def flush(self) -> None:
+        """Serve a request that waits for its time now.
+
+        One that another thread is just serving is served here once more rather than waited for, since that thread may
+        wait for this one. So when this is over, the function was called after the last request.
+        """
+        me = threading.get_ident()
+        with self._lock:
+            waiting, self._alarm = self._alarm, None
+            if waiting is None and all(thread == me for thread in self._serving):
+                return
+            self._serving.append(me)
+        if waiting is not None:
+            waiting.cancel()
+        self._serve()
+
+    def cancel(self) -> None:
+        """Forget a request that waits for its time."""
+        with self._lock:
+            waiting, self._alarm = self._alarm, None
+        if waiting is not None:
+            waiting.cancel()
+
+    def _serve(self) -> None:
+        """Call the function; the thread is among those that serve."""
+        began = time.monotonic()
+        try:
+            self._function()
+        finally:
+            with self._lock:
+                self._serving.remove(threading.get_ident())
+                self._served(began, time.monotonic())
+
+    def _served(self, began: float, ended: float) -> None:
+        """Called with the times of each call, while the lock is held."""
+        raise NotImplementedError
+
+
+class Throttle(Paced):
     """Call a function without arguments at most once in ``seconds``; the last request is always followed by a call.
 
     The first request after a pause is served at once, in the thread that asks. Those that follow too closely are served
@@ -30,48 +103,29 @@ class Throttle:
     """
 
     def __init__(self, function: Callable[[], None], seconds: float = 0.05) -> None:
-        self._function = function
+        super().__init__(function)
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
         self._next = 0.0
 
     def __call__(self) -> None:
         """Ask for a call."""
         with self._lock:
-            if self._timer is not None:
+            if self._alarm is not None:
                 return
-            wait = self._next - time.monotonic()
-            self._next = max(self._next, time.monotonic()) + self._seconds
+            now = time.monotonic()
+            wait = self._next - now
+            self._next = max(self._next, now) + self._seconds
             if wait > 0:
-                self._start_timer(wait)
+                self._alarm = Alarm(wait, self.flush)
                 return
-        self._run()
+            self._serving.append(threading.get_ident())
+        self._serve()
 
-    def flush(self) -> None:
-        """Serve a request that waits for its time now."""
-        with self._lock:
-            waiting = self._timer
-            self._timer = None
-        if waiting is not None:
-            waiting.cancel()
-            self._run()
-
-    def _start_timer(self, wait: float) -> None:
-        self._timer = threading.Timer(wait, self.flush)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _run(self) -> None:
-        try:
-            self._function()
-        finally:
-            # However slow the function is, others get their turn before it is called again.
-            with self._lock:
-                self._next = time.monotonic() + self._seconds
+    def _served(self, began: float, ended: float) -> None:
+        self._next = ended + self._seconds  # however slow the function is, others get their turn before the next call
 
 
-class Debounce:
+class Debounce(Paced):
     """Call a function without arguments when requests pause for ``seconds``, or after ``at_most`` if they do not pause.
 
     It is for what takes long enough to be in the way while something is in motion. The function runs on a timer thread.
@@ -92,10 +146,8 @@ class Debounce:
     """
 
     def __init__(self, function: Callable[[], None], seconds: float, at_most: float) -> None:
-        self._function = function
+        super().__init__(function)
         self._seconds, self._at_most = seconds, at_most
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
         self._latest = 0.0
         self._took = 0.0
 
@@ -103,21 +155,12 @@ class Debounce:
         """Ask for a call."""
         now = time.monotonic()
         with self._lock:
-            if self._timer is None:
+            if self._alarm is None:
                 self._latest = now + self._at_most
             else:
-                self._timer.cancel()
+                self._alarm.cancel()
             pause = max(self._seconds, 3 * self._took)
-            self._timer = threading.Timer(min(pause, max(self._latest - now, 0.0)), self.flush)
-            self._timer.daemon = True
-            self._timer.start()
+            self._alarm = Alarm(min(pause, max(self._latest - now, 0.0)), self.flush)
 
-    def flush(self) -> None:
-        """Serve a request that waits for its time now."""
-        with self._lock:
-            waiting, self._timer = self._timer, None
-        if waiting is not None:
-            waiting.cancel()
-            began = time.monotonic()
-            self._function()
-            self._took = time.monotonic() - began
+    def _served(self, began: float, ended: float) -> None:
+        self._took = ended - began

@@ -3,6 +3,7 @@
 A view also leaves a static page beside itself, so that something is seen where no kernel runs.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
@@ -10,6 +11,7 @@ import traitlets
 
 from qwidgets.errors import QwidgetsError
 from qwidgets.widgets.guarded import DRAWING
+from qwidgets.widgets.lifetime import held_in, tree
 from qwidgets.widgets.style import escaped, style_sheet
 
 
@@ -23,6 +25,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """
 
     problem = traitlets.Instance(Exception, allow_none=True, default_value=None, read_only=True)
+    _was_closed = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,13 +38,46 @@ class View(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Put the content into the view, with the style sheet above and the place for errors below it."""
         self.children = (style_sheet(), *content, self._message)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a trait while no other thread draws the view, or sets what is linked to it."""
+        with DRAWING:
+            super().__setattr__(name, value)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be on a screen; what is closed draws nothing."""
+        return self.comm is not None
+
     def close(self) -> None:
-        """Take the view off the screen and let go of what it observes. Displayed after that, it opens again."""
+        """Take the view off the screen, with all that it is made of, and let go of what it observes.
+
+        Displayed after that, it opens again.
+        """
         with DRAWING:  # not in the middle of what another thread draws
-            if self.comm is not None:
+            if self.is_open:
                 self._detach()
+                parts = tree(self)
                 super().close()
-                del self._repr_mimebundle_  # which ipywidgets set to None, so that it could never be shown again
+                for part in reversed(parts):
+                    part.close()
+                    # ipywidgets set it to None, so that the widget could never be shown again.
+                    vars(part).pop("_repr_mimebundle_", None)
+                self._was_closed = True
+
+    def open(self) -> None:
+        """Open the view and, where it was closed, all that it is made of; then it follows what it shows again."""
+        with DRAWING:
+            if not self._was_closed:
+                super().open()
+                return
+            self._was_closed = False
+            for part in tree(self):
+                part.open()
+            self._attach()
+
+    def held(self) -> Iterable[object]:
+        """Give the view's own widgets, those that are not on the screen just now among them."""
+        return held_in(vars(self))
 
     def report(self, error: Exception) -> None:
         """Show an error in the view."""
@@ -57,9 +93,7 @@ class View(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.set_trait("problem", None)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if self.comm is None:
-            self.open()
-            self._attach()
+        self.open()
         bundle = super()._repr_mimebundle_(**kwargs)
         return {**bundle, "text/html": self._static_page()}
 

@@ -12,6 +12,7 @@ import ipywidgets
 
 from qwidgets.fixed_point import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.widgets import window_moves
+from qwidgets.widgets.lifetime import Holder, close_tree
 
 BEFORE_RAIL = 12
 AFTER_RAIL = 9
@@ -20,7 +21,7 @@ Move = Callable[[FixedPoint], FixedPoint]
 """A wish: what a format is to become. It may refuse with a FormatError."""
 
 
-class WindowControls:
+class WindowControls(Holder):
     """Controls for one format.
 
     Parameters
@@ -59,10 +60,13 @@ class WindowControls:
         self._sign = _choice("sign", ("signed", "unsigned"))
         self._rounding = _choice("rounding", ROUNDINGS)
         self._overflow = _choice("overflow", OVERFLOWS)
-        self.notation = ipywidgets.Text(continuous_update=False, placeholder="Q4.3, ap_fixed<8,5>, 2^3..2^-3 …")
+        self.notation = ipywidgets.Text(
+            continuous_update=False,
+            placeholder="Q4.3, ap_fixed<8,5>, 2^3..2^-3 …",
+            layout=ipywidgets.Layout(width="290px", max_width="100%"),
+        )
         self.notation.description = "notation"
         self.notation.style.description_width = "64px"
-        self.notation.layout = ipywidgets.Layout(width="290px", max_width="100%")
         self.boxes = _row(self._msb, self._lsb, self._word_length, self._hold)
         self.choices = _row(self._sign, self._rounding, self._overflow)
         self._msb.observe(self._on_msb, "value")
@@ -112,7 +116,7 @@ class WindowControls:
         what each of them sets, nothing corrects.
         """
         for old in self.sliders.children:
-            old.close()
+            close_tree(old)
         top, bottom = self._limits
         options = [(f"2^{bit}", bit) for bit in range(top, bottom - 1, -1)]
         self._mover = ipywidgets.SelectionSlider(options=options, description="move", tooltip="Moves the whole window")
@@ -121,7 +125,7 @@ class WindowControls:
         )
         for slider in (self._mover, self._edges):
             slider.readout = False
-            slider.layout = ipywidgets.Layout(width="auto", min_width="0")
+            slider.layout.width, slider.layout.min_width = "auto", "0"
         self._show_sliders()
         self._mover.observe(self._on_mover, "value")
         self._edges.observe(self._on_edges, "value")
@@ -194,14 +198,14 @@ def _set(control: ipywidgets.Widget, **state: object) -> None:
 def _number(name: str, tooltip: str, most: int) -> ipywidgets.BoundedIntText:
     box = ipywidgets.BoundedIntText(min=-most, max=most, description=name, tooltip=tooltip)
     box.style.description_width = "28px"
-    box.layout = ipywidgets.Layout(width="98px")
+    box.layout.width = "98px"
     return box
 
 
 def _choice(name: str, options: tuple[str, ...]) -> ipywidgets.Dropdown:
     box = ipywidgets.Dropdown(options=options, description=name)
     box.style.description_width = "64px"
-    box.layout = ipywidgets.Layout(width="182px")
+    box.layout.width = "182px"
     return box
 
 

@@ -79,7 +79,7 @@ class WindowEditor(PlanView):
         left = ipywidgets.VBox([self._bars.widget, self._controls.sliders, self._controls.boxes])
         right = ipywidgets.VBox([self._controls.choices, self._controls.notation, self._figures])
         for column, basis in ((left, "460px"), (right, "400px"), (self._channels, "400px")):
-            column.layout = ipywidgets.Layout(flex=f"1 1 {basis}", min_width="0", max_width="100%")
+            column.layout.flex, column.layout.min_width, column.layout.max_width = f"1 1 {basis}", "0", "100%"
             column.add_class("qw-column")
         head = ipywidgets.HBox([self._title, self._previous, self._next, self._accumulator, self._float, self._lock])
         columns = ipywidgets.HBox([left, right, self._channels])
@@ -88,16 +88,6 @@ class WindowEditor(PlanView):
         self._panel = ipywidgets.VBox([head, columns])
         self._place = ipywidgets.VBox([self._empty])
         return (self._place,)
-
-    def _attach(self) -> None:
-        if self._channels.comm is None:
-            self._channels.open()
-            self._channels._attach()
-        super()._attach()
-
-    def _detach(self) -> None:
-        self._channels.close()
-        super()._detach()
 
     def _show(self, changed: frozenset[str]) -> None:
         if changed & set(self.selection):
@@ -260,7 +250,7 @@ class WindowEditor(PlanView):
 
     @drawing
     def _on_channels(self, _: Any) -> None:
-        if self.selection:
+        if self.selection and self.is_open:
             self._show_edited()
 
     @drawing

@@ -20,6 +20,7 @@ from qwidgets.widgets.guarded import DRAWING, drawing
 from qwidgets.widgets.header import Header
 from qwidgets.widgets.lane import Pace
 from qwidgets.widgets.layer_table import LayerTable
+from qwidgets.widgets.lifetime import close_tree
 from qwidgets.widgets.log_panel import LogPanel
 from qwidgets.widgets.measured import Evaluate
 from qwidgets.widgets.measuring import Material, Measuring
@@ -112,9 +113,10 @@ class Workbench(View):
         self.add_class("qw-workbench")
         self.fill(self._header, self._results, self._body, self._more)
         if isinstance(model, Plan):
-            self._show_plan(model)
-            self._about()
-            self._begin_measuring(model.model, ())
+            with DRAWING:  # another thread may change the plan before all is there that shows it
+                self._show_plan(model)
+                self._about()
+                self._begin_measuring(model.model, ())
             return
         assert data is not None
         self._held_back = HeldBack(data)
@@ -153,32 +155,19 @@ class Workbench(View):
         self._export = ExportMenu(plan, self._log.tell)
         if self._validation is not None:
             self._export.give(self._validation)
-        self._views = (
-            self._table,
-            self._map,
-            self._editor,
-            self._footer,
-            self._target,
-            self._steps,
-            self._export,
-        )
+        linked = (self._table, self._map, self._editor, self._target)
+        self._views = (*linked, self._footer, self._steps, self._export)
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
         for view in self._views:
             view.observe(self._on_problem, "problem")
-        for view in (self._table, self._map, self._editor, self._target):
+        for view in linked:
             traitlets.link((self, "selection"), (view, "selection"))
         upper = ipywidgets.HBox([self._table, self._map])
         upper.add_class("qw-upper")
-        self._body.children = (
-            self._target,
-            upper,
-            self._editor,
-            self._chart_place,
-            self._footer,
-            self._steps,
-            self._export,
-        )
-        plan.observe(self._on_change, "change")
+        lower = (self._editor, self._chart_place, self._footer, self._steps, self._export)
+        self._put(self._body, self._target, upper, *lower)
+        if self.is_open:
+            plan.observe(self._on_change, "change")
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
 
@@ -201,8 +190,16 @@ class Workbench(View):
         measuring = self._measuring
         self._strip = ResultStrip(measuring.validate, measuring.sense, measuring.stop, self._select, material.lack)
         self._strip.observe(self._on_problem, "problem")
-        self._results.children = (self._strip,)
+        self._put(self._results, self._strip)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Measure what is not known yet, and show what is."""
+        if self._measuring is None or not self.is_open:
+            return
         self._measuring.follow("open")
+        if self._run is not None and self._measuring.checked is None:
+            self._measuring.check()
         self._on_measured()
 
     # What the person does
@@ -234,7 +231,8 @@ class Workbench(View):
         if self.plan is None:
             self._header.name(calibration.network, calibration.device)
             self._show_plan(Plan(calibration))
-        self._count()
+        if self.is_open:
+            self._count()
 
     @drawing
     def _show_counts(self) -> None:
@@ -251,7 +249,7 @@ class Workbench(View):
             self.report(problem)
             self._log_error(problem)
         if self.plan is None:
-            self._body.children = (_quiet("There is nothing to show: the network could not be captured."),)
+            self._put(self._body, _quiet("There is nothing to show: the network could not be captured."))
             return
         self._count.flush()
         self._about()
@@ -267,14 +265,12 @@ class Workbench(View):
         if again and self._validation is None:
             self._export.give(self._data)
         self._begin_measuring(self.plan.model, self._held_back.batches)
-        assert self._measuring is not None
-        self._measuring.check()
         self._update_static_page()
 
     @drawing
     def _on_measured(self) -> None:
         """Show what is known now of what the formats do to the network."""
-        if self.plan is None or self._measuring is None:
+        if self.plan is None or self._measuring is None or not self.is_open:
             return
         measured = self._measuring.measured
         self._strip.show(self.plan, measured, getattr(self._evaluate, "__name__", "evaluate") if self._evaluate else "")
@@ -293,7 +289,7 @@ class Workbench(View):
             self._chart = SensitivityChart(self.plan)
             self._chart.observe(self._on_problem, "problem")
             traitlets.link((self, "selection"), (self._chart, "selection"))
-            self._chart_place.children = (self._chart,)
+            self._put(self._chart_place, self._chart)
         self._chart.show(*self._sensitivity)
 
     @drawing
@@ -308,7 +304,7 @@ class Workbench(View):
 
     @drawing
     def _on_change(self, event: Any) -> None:
-        if self._measuring is not None:
+        if self._measuring is not None and self.is_open:
             self._strip.clear_report()
             self._measuring.follow(event.new.kind)
             self._on_measured()
@@ -328,18 +324,23 @@ class Workbench(View):
     def _attach(self) -> None:
         if self.plan is not None:
             self.plan.observe(self._on_change, "change")
-            for view in self._views:
-                view.refresh()
+        self._measure()
 
     def _detach(self) -> None:
         if self._run is not None:
             self._run.stop()
+            self._count.cancel()
         if self._measuring is not None:
             self._measuring.stop()
         if self.plan is not None:
-            self._steps.stop()
-        if self.plan is not None:
             self.plan.unobserve(self._on_change, "change")
+
+    def _put(self, place: ipywidgets.Box, *content: ipywidgets.Widget) -> None:
+        """Put something in the place of what was there; what comes after the workbench was closed is closed, too."""
+        replaced = [old for old in place.children if old not in content]
+        place.children = content
+        for each in replaced if self.is_open else (*replaced, *content):
+            close_tree(each)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

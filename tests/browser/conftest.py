@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.lab import Lab, find_chromium
+from tests.waiting import LONG
 
 QUIET = [
     "--no-sandbox",  # root in a container has no other way
@@ -51,6 +52,7 @@ def browser() -> Iterator[Browser]:
     executable = find_chromium()
     if executable is None:
         pytest.fail("the tests in a browser need Chromium: install it, or run the others with -m 'not browser'")
+    expect.set_options(timeout=LONG * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
         yield browser

@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, Locator, Page
 
+from tests.waiting import LONG
+
 REPOSITORY = Path(__file__).parents[2]
-START_SECONDS = 60
-OPEN_MILLISECONDS = 60_000
 FRAME_PIXELS = 200  # the height of JupyterLab's menus and bars, and some more
 
 SETTINGS = {
@@ -93,7 +93,7 @@ class Lab:
         self.close_notebooks()
         self._server.terminate()
         try:
-            self._server.wait(timeout=20)
+            self._server.wait(timeout=LONG)
         except subprocess.TimeoutExpired:
             self._server.kill()
 
@@ -102,6 +102,7 @@ class Lab:
         name = f"notebook{self._opened}"
         (self.root / f"{name}.ipynb").write_text(notebook, encoding="utf-8")
         page = self.browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+        page.set_default_timeout(LONG * 1000)
         # A workspace for each, or JupyterLab opens the notebooks of the tests before along with this one.
         page.goto(f"{self._address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self._token}")
         opened = NotebookPage(page)
@@ -128,7 +129,7 @@ class Lab:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + LONG
         while time.monotonic() < deadline and server.poll() is None:
             try:
                 self._ask("GET", "api/status")
@@ -142,7 +143,7 @@ class Lab:
     def _ask(self, method: str, path: str) -> Any:
         request = urllib.request.Request(f"{self._address}/{path}", method=method)
         request.add_header("Authorization", f"token {self._token}")
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=LONG) as reply:
             body = reply.read()
         return json.loads(body) if body else None
 
@@ -161,7 +162,6 @@ class NotebookPage:
         page.wait_for_function(
             """() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus
                 === 'connected'""",
-            timeout=OPEN_MILLISECONDS,
         )
         # The file browser takes a quarter of the width and shows nothing that a test asks for.
         page.evaluate(
@@ -205,12 +205,12 @@ class NotebookPage:
             raise CellFailedError(_without_colours("\n".join(reply["traceback"])))
         return json.loads(literal_eval(reply["data"]["text/plain"]))
 
-    def wait_for_value(self, expression: str, expected: object, seconds: float = 10) -> None:
+    def wait_for_value(self, expression: str, expected: object) -> None:
         """Wait until a Python expression has a value in the kernel; a widget's message takes a moment to get there."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + LONG
         while (value := self.value(expression)) != expected:
             if time.monotonic() > deadline:
-                raise AssertionError(f"{expression} is still {value!r} after {seconds} s, and not {expected!r}")
+                raise AssertionError(f"{expression} is still {value!r} after {LONG} s, and not {expected!r}")
             self.page.wait_for_timeout(50)
 
     def output(self, cell: int) -> Locator:

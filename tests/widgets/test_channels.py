@@ -15,6 +15,7 @@ from qwidgets.plan import Plan
 from qwidgets.widgets import LayerTable, WindowEditor, Workbench, channel_words
 from qwidgets.widgets.channel_map import ChannelMap
 from tests.test_per_channel import network
+from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of
 
 WEIGHT, BIAS = "0.weight", "0.bias"
@@ -308,7 +309,7 @@ def test_a_proposal_per_channel_is_asked_for_in_the_head(calibration: Calibratio
     workbench = Workbench(calibration.propose())
     workbench._header._per_channel.value = True
     workbench._header._propose.click()
-    plan = workbench.wait(60)
+    plan = workbench.wait(LONG)
     assert len(channels(plan)) == 6
     assert plan[BIAS] == ACCUMULATOR
     assert "weights per channel" in text_of(workbench)

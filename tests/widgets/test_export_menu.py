@@ -15,8 +15,9 @@ from qwidgets.errors import ExtraError, FileError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.widgets import Workbench
 from qwidgets.widgets.export_menu import EXPORTS, ExportMenu
+from tests.waiting import LONG, until
 from tests.widgets.test_views import text_of
-from tests.widgets.test_workbench import batches, network, until
+from tests.widgets.test_workbench import batches, network
 
 TITLES = [each.title for each in EXPORTS]
 TARGETS = {
@@ -51,7 +52,7 @@ def menu_for(title: str, plan: Plan) -> tuple[ExportMenu, list[str]]:
 
 def press(menu: ExportMenu) -> ExportMenu:
     menu._button.click()
-    assert menu.wait(60)
+    assert menu.wait(LONG)
     until(lambda: not menu._button.disabled)
     return menu
 
@@ -162,7 +163,7 @@ def test_a_path_that_the_person_wrote_stays_when_another_tool_is_chosen(calibrat
 
 def test_the_workbench_tells_what_it_wrote_and_what_went_wrong_in_its_log() -> None:
     workbench = Workbench(network(), batches())
-    workbench.wait(60)
+    workbench.wait(LONG)
     press(workbench._export)
     assert "report: wrote Sequential.html" in workbench._log.value
     press(workbench._export)

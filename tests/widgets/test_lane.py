@@ -7,6 +7,7 @@ import pytest
 
 from qwidgets.progress import Stopped
 from qwidgets.widgets.lane import Job, Lane, Pace
+from tests.waiting import LONG
 
 
 class Listener:
@@ -30,7 +31,7 @@ class Listener:
             self.done.append("held")
 
         self.lane.ask("hold", wait)
-        assert began.wait(20)
+        assert began.wait(LONG)
         return go
 
 
@@ -44,7 +45,7 @@ def test_jobs_run_one_after_another_in_their_order(told: Listener) -> None:
     for name in ("a", "b", "c"):
         told.lane.ask(name, told.job(name))
     go.set()
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert told.done == ["held", "a", "b", "c"]
     assert not told.lane.busy
     assert told.paces[-1] is None
@@ -56,14 +57,14 @@ def test_a_job_asked_for_again_takes_the_place_of_the_one_that_waits(told: Liste
         told.lane.ask("draft", told.job(word))
     assert told.lane.has("draft")
     go.set()
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert told.done == ["held", "new"]
 
 
 def test_a_job_asked_for_again_stops_the_one_that_runs(told: Listener) -> None:
     told.hold()
     told.lane.ask("hold", told.job("new"))
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert told.done == ["new"]
 
 
@@ -71,11 +72,11 @@ def test_stopping_ends_what_runs_and_drops_what_waits(told: Listener) -> None:
     told.hold()
     told.lane.ask("later", told.job("later"))
     told.lane.stop()
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert told.done == []
     assert told.errors == []
     told.lane.ask("after", told.job("after"))
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert told.done == ["after"]
 
 
@@ -88,7 +89,7 @@ def test_an_error_is_told_and_the_next_job_runs(told: Listener) -> None:
     told.lane.ask("broken", fail)
     told.lane.ask("next", told.job("next"))
     go.set()
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
     assert [str(error) for error in told.errors] == ["broken"]
     assert told.done == ["held", "next"]
 
@@ -97,7 +98,7 @@ def test_waiting_has_an_end(told: Listener) -> None:
     go = told.hold()
     assert not told.lane.wait(0.05)
     go.set()
-    assert told.lane.wait(20)
+    assert told.lane.wait(LONG)
 
 
 def test_how_far_a_job_is_has_a_rate_and_a_time_left() -> None:

@@ -20,9 +20,10 @@ from qwidgets.plan import Plan
 from qwidgets.validation import health, sensitivity, validate
 from qwidgets.widgets import Workbench
 from qwidgets.widgets.samples import first
+from tests.waiting import LONG, until
 from tests.widgets.made_up import plan_of, tensors
 from tests.widgets.test_views import shown, text_of
-from tests.widgets.test_workbench import Gate, batches, network, result, until
+from tests.widgets.test_workbench import Gate, batches, network, result
 
 SPOILT = "blocks.2.conv1.weight"
 
@@ -40,7 +41,7 @@ def calibrated(example: Digits) -> Plan:
 @pytest.fixture
 def workbench(example: Digits, calibrated: Plan) -> Iterator[Workbench]:
     made = Workbench(calibrated.copy(), validation=example.test)
-    made.wait(60)
+    made.wait(LONG)
     yield made
     made.close()
 
@@ -81,9 +82,11 @@ def test_the_accuracy_of_a_draft_is_that_of_the_plan_with_the_draft_committed(
     workbench: Workbench, example: Digits
 ) -> None:
     plan = plan_of_workbench(workbench)
+    assert workbench._measuring is not None
+    workbench._measuring._drafted._took = LONG  # so that it is measured when that is waited for, and not before
     plan[SPOILT] = "2^3 … 2^-3"
     assert result(workbench, "top-1")[0] == "…"
-    workbench.wait(60)
+    workbench.wait(LONG)
     report = validate(example.model, as_drafted(plan), first(example.test, 128))
     assert at(report, "top1", "quantized") < 0.9
     assert result(workbench, "top-1")[0] == share(at(report, "top1", "quantized"))
@@ -97,7 +100,7 @@ def test_validate_measures_draft_and_commit_on_all_data_and_fills_the_column(
     plan = plan_of_workbench(workbench)
     plan[SPOILT] = "2^3 … 2^-3"
     workbench._strip._validate.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     draft, commit = (validate(example.model, which, example.test) for which in (as_drafted(plan), plan))
     assert result(workbench, "top-1") == [
         share(at(draft, "top1", "quantized")),
@@ -129,9 +132,9 @@ def test_beside_a_draft_on_few_samples_stands_what_the_commit_gives_on_the_same(
 ) -> None:
     plan = plan_of_workbench(workbench)
     workbench._strip._validate.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     plan[SPOILT] = "2^3 … 2^-3"
-    workbench.wait(60)
+    workbench.wait(LONG)
     few = at(validate(example.model, plan, first(example.test, 128)), "top1", "quantized")
     assert result(workbench, "measured on")[0] == f"draft, first 128 of 450 images; the commit gives {share(few)} there"
     assert result(workbench, "measured on")[1] == "all 450 images"
@@ -140,11 +143,11 @@ def test_beside_a_draft_on_few_samples_stands_what_the_commit_gives_on_the_same(
 def test_what_was_measured_is_remembered_when_a_step_is_undone(workbench: Workbench) -> None:
     plan = plan_of_workbench(workbench)
     workbench._strip._validate.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     known = result(workbench, "top-1")[1]
     plan[SPOILT] = "2^3 … 2^-3"
     plan.commit()
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert result(workbench, "top-1")[1] != known
     plan.undo()
     plan.undo()
@@ -154,13 +157,13 @@ def test_what_was_measured_is_remembered_when_a_step_is_undone(workbench: Workbe
 
 def test_a_proposal_is_checked_on_what_was_held_back_and_names_the_rows_that_cost_most(example: Digits) -> None:
     workbench = Workbench(example.model, example.calibration)
-    plan = workbench.wait(60)
+    plan = workbench.wait(LONG)
     assert "7 batches" in text_of(workbench)
     assert re.search(r"short check\s+fine\s+output SQNR", text_of(workbench))
     assert "on 64 held-back images" in text_of(workbench)
     workbench._header._word_length.value = 3
     workbench._header._propose.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     expected = health(example.model, as_drafted(plan), list(example.calibration)[-1:])
     assert expected.word == "broken"
     assert f"output SQNR {expected.sqnr_db:.1f} dB" in text_of(workbench)
@@ -177,7 +180,7 @@ def test_sensitivity_draws_a_bar_for_each_tensor_and_a_bar_selects_it(workbench:
     plan = plan_of_workbench(workbench)
     plan[SPOILT] = "2^3 … 2^-3"
     workbench._strip._sensitivity.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     report = sensitivity(example.model, as_drafted(plan), first(example.test, 128), progress=False)
     gains = (report["without_sqnr_db"] - report.attrs["sqnr_db"]).sort_values(ascending=False)
     chart = workbench._chart
@@ -200,7 +203,7 @@ def test_validating_can_be_stopped_and_keeps_what_was_measured() -> None:
     gate = Gate([torch.randn(200, 4) for _ in range(5)])
     workbench = Workbench(plan, validation=gate)
     gate.open.release(1)
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert result(workbench, "measured on")[1] == "first 128 samples"
     gate.open.release(2)
     workbench._strip._validate.click()
@@ -209,7 +212,7 @@ def test_validating_can_be_stopped_and_keeps_what_was_measured() -> None:
     assert not workbench._strip._stop.disabled
     workbench._strip._stop.click()
     gate.open.release(5)
-    workbench.wait(60)
+    workbench.wait(LONG)
     stopped = re.fullmatch(r"first ([\d,]+) samples", result(workbench, "measured on")[1])
     assert stopped is not None
     assert 128 < int(stopped.group(1).replace(",", "")) < 1000
@@ -225,14 +228,14 @@ def test_evaluating_can_be_stopped_between_two_calls_of_the_network() -> None:
         for batch in batches(100):
             calls[0] += 1
             module(batch)
-            go.acquire(timeout=20)
+            go.acquire(timeout=LONG)
         return 1.0
 
     workbench = Workbench(plan, None, evaluate)
     until(lambda: calls[0] == 1)
     workbench._strip._stop.click()
     go.release(100)
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert calls[0] < 10
     assert result(workbench, "evaluate") == ["no draft", "…", "…"]
     assert workbench.problem is None
@@ -247,9 +250,9 @@ def test_the_users_function_takes_the_place_of_the_metric_and_is_asked_for_a_dra
         return right.double().mean()
 
     workbench = Workbench(calibrated.copy(), None, accuracy, example.test)  # type: ignore[arg-type]
-    plan = workbench.wait(60)
+    plan = workbench.wait(LONG)
     plan[SPOILT] = "2^3 … 2^-3"
-    workbench.wait(60)
+    workbench.wait(LONG)
     draft, commit, in_float = map(float, result(workbench, "accuracy"))
     assert in_float == float(f"{accuracy(example.model):.4g}")
     assert draft < commit
@@ -258,7 +261,7 @@ def test_the_users_function_takes_the_place_of_the_metric_and_is_asked_for_a_dra
 
 def test_without_labels_it_is_agreement() -> None:
     workbench = Workbench(network(), batches())
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert result(workbench, "agreement")[2] == "100 %"
     assert result(workbench, "measured on")[1] == "all 48 samples"
 
@@ -277,13 +280,13 @@ def test_without_data_or_a_network_the_buttons_say_why_they_are_dead(from_file: 
         assert why in button.tooltip
     assert why in text_of(workbench._strip)
     plan_of_workbench(workbench).draft(dict.fromkeys(plan_of_workbench(workbench).names, None))
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert workbench.problem is None
 
 
 def test_data_that_can_be_read_only_once_leaves_what_was_held_back() -> None:
     workbench = Workbench(network(), (batch for batch in batches(6)))
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert result(workbench, "measured on")[1] == "all 16 samples"
     assert "5 batches" in text_of(workbench)
 
@@ -297,7 +300,7 @@ def test_what_goes_wrong_stands_in_the_strip_and_in_the_log_and_changes_nothing(
     plan = calibrate(model := network(), batches(), device="cpu", progress=False).propose(8)
     state, committed = {k: v.clone() for k, v in model.state_dict().items()}, dict(plan.committed)
     workbench = Workbench(plan, validation=[torch.randn(16, 5)])
-    workbench.wait(60)
+    workbench.wait(LONG)
     assert "batch 0 cannot be fed to Sequential" in text_of(workbench._strip)
     assert "batch 0 cannot be fed to Sequential" in workbench._log.value
     assert dict(plan.committed) == committed
@@ -308,10 +311,10 @@ def test_weights_that_were_changed_are_captured_anew() -> None:
     model, data = network(), batches()
     plan = calibrate(model, data, device="cpu", progress=False).propose(8)
     workbench = Workbench(plan, validation=data)
-    workbench.wait(60)
+    workbench.wait(LONG)
     with torch.no_grad():
         model[0].weight.mul_(-1)  # type: ignore[index]
     workbench._strip._validate.click()
-    workbench.wait(60)
+    workbench.wait(LONG)
     expected = at(validate(model, plan, data), "Sequential", "sqnr_db")
     assert result(workbench, "output SQNR")[1] == decibels(expected)

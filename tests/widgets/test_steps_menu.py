@@ -17,8 +17,9 @@ from qwidgets.validating.sizes import parameter_bytes
 from qwidgets.widgets import LayerTable, Workbench
 from qwidgets.widgets.steps_menu import STEPS, StepsMenu
 from tests.test_adjustments import DATA, MODEL, coarse
+from tests.waiting import LONG, until
 from tests.widgets.test_views import shown, text_of
-from tests.widgets.test_workbench import batches, network, until
+from tests.widgets.test_workbench import batches, network
 
 NAMES = [step.name for step in STEPS]
 
@@ -48,7 +49,7 @@ def press(menu: StepsMenu, name: str) -> None:
 
 
 def finished(menu: StepsMenu) -> StepsMenu:
-    assert menu.wait(60)
+    assert menu.wait(LONG)
     until(lambda: menu._progress.layout.display == "none")
     menu._redraw.flush()
     return menu
@@ -156,11 +157,11 @@ def test_stopping_leaves_the_plan_as_it_was(plan: Plan) -> None:
         advance(pace)
         if pace is not None and pace.done:
             begun.set()
-            halt.wait(20)
+            halt.wait(LONG)
 
     menu._lane._on_pace = slowly
     press(menu, "Correct bias")
-    assert begun.wait(20)
+    assert begun.wait(LONG)
     menu._redraw.flush()
     assert all(button.disabled for button in menu._buttons)
     assert "a step is at work" in menu._buttons[0].tooltip
@@ -223,7 +224,7 @@ def test_a_plan_that_is_changed_meanwhile_is_not_overwritten(plan: Plan) -> None
 
 def test_the_workbench_gives_the_steps_the_data_that_it_calibrated_with() -> None:
     workbench = Workbench(network(), batches())
-    plan = workbench.wait(60)
+    plan = workbench.wait(LONG)
     plan.set_rounding("floor")  # which takes half a step off every value
     plan.commit()
     steps = workbench._steps
@@ -233,12 +234,12 @@ def test_the_workbench_gives_the_steps_the_data_that_it_calibrated_with() -> Non
     assert plan.history[-1].note.startswith("biases corrected: output SQNR")
     assert "biases corrected" in workbench._log.value
     assert "biases corrected" in workbench._history.value
-    workbench.wait(60)
+    workbench.wait(LONG)
 
 
 def test_data_that_was_read_once_is_not_offered_to_the_steps() -> None:
     workbench = Workbench(network(), iter(batches()))
-    workbench.wait(60)
+    workbench.wait(LONG)
     workbench._steps._redraw.flush()
     assert "could be read only once" in text_of(workbench._steps)
 
@@ -246,7 +247,7 @@ def test_data_that_was_read_once_is_not_offered_to_the_steps() -> None:
 def test_what_is_held_back_is_held_back_from_the_steps() -> None:
     data = batches(5)
     workbench = Workbench(network(), data)
-    workbench.wait(60)
+    workbench.wait(LONG)
     given = list(workbench._steps._data or ())
     assert [any(one is batch for one in given) for batch in data] == [True] * 4 + [False]
     assert len(workbench._held_back.batches) == 1
@@ -256,4 +257,4 @@ def test_a_workbench_of_a_plan_alone_says_what_is_missing(plan: Plan) -> None:
     workbench = Workbench(plan)
     workbench._steps._redraw.flush()
     assert "there is no data here to look at" in text_of(workbench._steps)
-    workbench.wait(60)
+    workbench.wait(LONG)

@@ -13,6 +13,7 @@ from qwidgets.plan import Plan
 from qwidgets.targets import TARGETS
 from qwidgets.widgets import Workbench
 from qwidgets.widgets.target_picker import TargetPicker
+from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of
 
 
@@ -40,7 +41,7 @@ def picker_of(plan: Plan) -> tuple[TargetPicker, dict[str, str]]:
 
 def finished(picker: TargetPicker) -> TargetPicker:
     picker._redraw.flush()
-    assert picker.wait(60)
+    assert picker.wait(LONG)
     assert picker.problem is None, picker.problem
     return picker
 
@@ -62,6 +63,7 @@ def test_what_is_marked_is_what_the_plan_s_check_says(name: str, plan: Plan) -> 
 
 def test_the_formats_are_checked_at_once_and_the_network_when_things_stand_still(plan: Plan) -> None:
     picker, marked = picker_of(plan)
+    picker._look_closer._took = LONG  # so that it looks when that is waited for, and not before
     picker._choice.value = "onnxruntime"
     assert "input" in marked
     assert "looking at the network" in text_of(picker)

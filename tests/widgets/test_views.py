@@ -15,6 +15,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
 from qwidgets.widgets.plan_view import PlanView
+from tests.waiting import LONG
 from tests.widgets.made_up import plan_of, tensors
 
 VIEWS = [LayerTable, BitHeatMap, WindowEditor]
@@ -213,7 +214,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is sent to the browser: the class of the widget and the trait."""
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
-            thread.join(2)  # what views of other tests still had to draw
+            thread.join(LONG)  # what views of other tests still had to draw
     messages: list[tuple[str, str]] = []
     original = ipywidgets.Widget.notify_change
 
@@ -402,7 +403,7 @@ def test_views_of_one_plan_can_be_used_from_several_threads(plan: Plan) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(LONG)
         assert not thread.is_alive()
     for view in views:
         view._redraw.flush()

@@ -2,8 +2,7 @@
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from qwidgets.errors import CalibrationError, CaptureError, DataError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.widgets import Workbench
+from tests.waiting import LONG, until
 from tests.widgets.made_up import plan_of, tensors
 from tests.widgets.test_views import FIRST, text_of
 
@@ -30,14 +30,7 @@ def batches(count: int = 3) -> list[Tensor]:
 
 
 def finished(workbench: Workbench) -> Plan:
-    return workbench.wait(60)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    return workbench.wait(LONG)
 
 
 def until_problem(workbench: Workbench) -> Exception:
@@ -66,7 +59,7 @@ class Gate:
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.data:
-            self.open.acquire(timeout=30)
+            self.open.acquire(timeout=LONG)
             yield batch
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qwidgets.errors import FileError
+from qwidgets.file_paths import path_of
 
 SUMS = "SHA256SUMS"
 
@@ -34,7 +35,7 @@ def replace_folder(folder: str | os.PathLike[str], files: Mapping[str, str], pro
     FileError
         The folder cannot be written, or holds what was not written here, or what was changed since.
     """
-    target = Path(os.path.abspath(folder))  # noqa: PTH100 - a link is replaced in its own place
+    target = Path(os.path.abspath(path_of(folder)))  # noqa: PTH100 - a link is replaced in its own place
     check_folder(target, products)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
@@ -69,7 +70,7 @@ def check_folder(folder: str | os.PathLike[str], products: Iterable[str]) -> Non
     FileError
         There is something else; the text names it.
     """
-    target = Path(folder)
+    target = path_of(folder)
     if target.is_symlink():
         raise FileError(f"{target} is a link; give the folder that it leads to")
     if not target.exists():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from qwidgets.export.c_code.names import comment, string
+from qwidgets.export.c_code.names import comment, expected, string
 from qwidgets.export.c_code.parts import Array, Buffer, Constants, Layer, Parts, Raw, Value, ctype, ends, storage
 
 WIDTH = 110
@@ -196,7 +196,7 @@ typedef struct {{
 """
     arrays, entries = [], []
     for buffer in known:
-        name, count, element = f"{buffer.name}_expected", _count(buffer), ctype(buffer.fmt)
+        name, count, element = expected(buffer.name), _count(buffer), ctype(buffer.fmt)
         values = "".join(
             f"    /* example {number} */\n{table(example)}" for number, example in enumerate(codes[buffer.row])
         )
@@ -213,8 +213,9 @@ def readme(parts: Parts, title: str) -> str:
     inputs = [buffer for buffer in parts.buffers if buffer.is_input]
     weights = sum(_bytes(array.ctype) * array.values.numel() for made in parts.constants for array in made.arrays)
     memory = sum(_bytes(ctype(buffer.fmt)) * _count(buffer) for buffer in parts.buffers)
-    return f"""{title} in integers, as C99
-{"=" * (len(title) + 22)}
+    heading = f"{comment(title)} in integers, as C99"
+    return f"""{heading}
+{"=" * len(heading)}
 
     make
 

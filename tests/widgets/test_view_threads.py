@@ -1,0 +1,83 @@
+"""Views on several threads: a cell, a click on a subshell of the kernel and what is measured may all come at once."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from qwidgets import FixedPoint
+from qwidgets.widgets import BitExplorer, Workbench
+from tests.widgets.test_closing import WEIGHT, plan
+
+
+def on_threads(work: Callable[[int], None]) -> None:
+    problems: list[BaseException] = []
+
+    def run(seed: int) -> None:
+        try:
+            work(seed)
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+
+
+def test_the_selection_can_be_set_on_several_threads() -> None:
+    workbench = Workbench(plan())
+    names = workbench.plan.names if workbench.plan else ()
+
+    def select(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(20):
+            first, second = random.choice(len(names), 2, replace=False)
+            workbench.selection = (names[first], names[second])
+
+    on_threads(select)
+    views = (workbench._table, workbench._map, workbench._editor, workbench._target)
+    assert {view.selection for view in views} == {workbench.selection}
+    assert workbench.problem is None
+    workbench.close()
+
+
+def test_the_numbers_of_an_explorer_can_be_set_on_several_threads() -> None:
+    explorer = BitExplorer()
+
+    def change(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(15):
+            explorer.values = random.normal(size=random.integers(0, 9))
+            explorer.format = FixedPoint(8, int(random.integers(0, 8)))
+            explorer.step = int(random.integers(1, 6))
+
+    on_threads(change)
+    explorer._redraw.flush()
+    assert explorer.problem is None
+    explorer.close()
+
+
+def test_a_cell_and_a_slider_that_move_the_same_windows_do_not_wait_for_each_other() -> None:
+    moved = plan()
+    workbench = Workbench(moved)
+    workbench.selection = (WEIGHT,)
+    mover = workbench._editor._controls._mover
+    bits = [bit for _, bit in mover.options]
+
+    def work(seed: int) -> None:
+        for turn in range(25):
+            if seed == 0:
+                moved.set("*", FixedPoint(8, turn % 9))
+            elif seed == 1:
+                moved.propose(4 + turn % 5)
+            elif seed == 2:
+                moved.set_rounding(("half_even", "floor")[turn % 2])
+            else:
+                mover.value = bits[turn % len(bits)]
+
+    on_threads(work)
+    assert workbench.problem is None
+    workbench.close()
