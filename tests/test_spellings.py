@@ -121,6 +121,13 @@ SPELLINGS: dict[str, Spelling] = {
         lambda x, y: summed("bhd,bhe->bde")(heads(x), heads(y)),
     ),
     "einsum of one": (lambda x, y, m: torch.einsum("ij->j", x), lambda x, y: Ints(x.codes.sum(0), x.fraction)),
+    "addmm": (lambda x, y, m: torch.addmm(x, x, y), lambda x, y: plus(x, reference.matmul(x, y))),
+    "addmm without what is added": (lambda x, y, m: torch.addmm(x, x, y, beta=0), reference.matmul),
+    "addmv": (lambda x, y, m: torch.addmv(x[0], x, y[0]), lambda x, y: plus(first(x), summed("ij,j->i")(x, first(y)))),
+    "baddbmm": (
+        lambda x, y, m: torch.baddbmm(y.reshape(4, 2, 2), x.reshape(4, 2, 2), y.reshape(4, 2, 2)),
+        lambda x, y: plus(heads(y), summed("bij,bjk->bik")(heads(x), heads(y))),
+    ),
     "addbmm": (
         lambda x, y, m: torch.addbmm(x[:2, :2], x.reshape(4, 2, 2), y.reshape(4, 2, 2)),
         lambda x, y: plus(Ints(x.codes[:2, :2], x.fraction), summed("bij,bjk->ik")(heads(x), heads(y))),

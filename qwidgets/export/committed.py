@@ -3,8 +3,10 @@
 from importlib import import_module
 from types import ModuleType
 
-from torch import nn
+from torch import Tensor, nn
 
+from qwidgets.capturing import operations
+from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import ExportError, ExtraError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, quantize
@@ -38,11 +40,16 @@ def network_of_fixed_sizes(plan: Plan, model: nn.Module | None, consumer: str) -
         The plan is of statistics over inputs of several sizes.
     """
     quantized = committed_network(plan, model)
-    for row in plan.rows:
-        if None in row.shape[1:]:
-            sizes = ", ".join("any" if size is None else str(size) for size in row.shape)
+    rows = {node: row for row, node in quantized.network.nodes.items()}
+    for node in quantized.network.graph.graph.find_nodes(op="placeholder"):
+        value = operations.value_of(node)
+        # Inputs alone tell: further in, a batch that is turned to another dimension is free there.
+        shape = shape_of(value) if isinstance(value, Tensor) else ()
+        if None in shape[1:]:
+            sizes = ", ".join("any" if size is None else str(size) for size in shape)
             raise ExportError(
-                f"{row.name!r} has no fixed size, ({sizes}), which {consumer} needs; calibrate with batches of one size"
+                f"{rows.get(node, node.target)!r} has no fixed size, ({sizes}), which {consumer} needs; calibrate with "
+                "batches of one size"
             )
     return quantized
 

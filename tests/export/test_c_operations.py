@@ -250,6 +250,17 @@ def test_what_is_not_written_is_refused_by_name_and_no_format_is_said_to_help(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_batch_that_is_turned_to_another_dimension_is_no_size_that_varies(tmp_path: Path) -> None:
+    class Turned(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.transpose(0, 1)).transpose(0, 1)
+
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 4)
+    to_c(planned(Turned(4, 4), x), tmp_path / "c", data=[x])
+    passes(tmp_path / "c")
+
+
 def test_a_network_that_needs_several_examples_is_refused(tmp_path: Path) -> None:
     class Second(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:

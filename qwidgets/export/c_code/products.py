@@ -70,7 +70,7 @@ def _matmul(a: str, b: str) -> Callable[[Head], list[FunctionCall]]:
         rows, columns = "i" * (ranks[0] > 1), "j" * (ranks[1] > 1)
         left = batch[len(batch) - max(ranks[0] - 2, 0) :] + rows + "k"
         right = batch[len(batch) - max(ranks[1] - 2, 0) :] + "k" + columns
-        return _product(head, tensors, (left, right), batch + rows + columns)
+        return _product(head, tensors, (left, right), batch + rows + columns, _added(head))
 
     return write
 
@@ -92,7 +92,7 @@ def _value_by_value(a: str, b: str) -> Callable[[Head], list[FunctionCall]]:
 
 
 def _added(head: Head) -> Any:
-    adds = operations.name_of(head.node).startswith("add")
+    adds = operations.name_of(head.node).startswith(("add", "badd"))
     return head.given["self"] if adds and head.given.get("beta", 1) else None
 
 
@@ -126,7 +126,10 @@ def _einsum(head: Head) -> list[FunctionCall]:
 PRODUCTS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
     "addbmm": _labelled("batch1", "batch2", "bik", "bkj", "ij"),
     "addcmul": _value_by_value("tensor1", "tensor2"),
+    "addmm": _matmul("mat1", "mat2"),
+    "addmv": _matmul("mat", "vec"),
     "addr": _labelled("vec1", "vec2", "i", "j", "ij"),
+    "baddbmm": _matmul("batch1", "batch2"),
     "bmm": _matmul("self", "mat2"),
     "dot": _matmul("self", "tensor"),
     "einsum": _einsum,

@@ -9,7 +9,7 @@ of those that leave together with the function that computes them, or None where
   Where a sum in that step would not fit the accumulator, the finer operand is rounded to the finest in which it does,
   ties away from zero.
 - Maxima, minima, choices by a mask: the operands are aligned in the same way.
-- Products, and what is one in another spelling (``square``, ``einsum``): the steps multiply. A number in the program
+- Products, and what is one in another spelling (``einsum``, ``addmm``): the steps multiply. A number in the program
   (``x * 0.3``, the slope of a leaky ReLU) is a constant of 15 magnitude bits, rounded to the nearest, ties away from
   zero; what it multiplies keeps all its bits.
 - Two slopes (leaky ReLU, PReLU): what is negative is multiplied by such a constant, or by the codes of the slopes' row.

@@ -1,7 +1,7 @@
 """Sums of products in their many spellings: squares, outer and inner products, einsum, products that are added to.
 
 All are a product of two tensors, summed over what they share, at the product of their steps. What is added to it, as in
-``addcmul``, is aligned to that step as a bias is: where it is finer, it is rounded as its own format says.
+``addmm``, is aligned to that step as a bias is: where it is finer, it is rounded as its own format says.
 """
 
 import math
@@ -54,6 +54,12 @@ def _tensordot(call: Call) -> Exact | None:
     x = call["self"]
     terms = _count([x.shape[dim] for dim in dims[0]]) if isinstance(x, Operand) else None
     return _summed(call, lambda a, b: torch.tensordot(a, b, dims), x, call["other"], terms)
+
+
+@rule("addmm", "addmv", "baddbmm")
+def _added_to_a_product(call: Call) -> Exact | None:
+    a, b = {"addmm": ("mat1", "mat2"), "addmv": ("mat", "vec")}.get(call.name, ("batch1", "batch2"))
+    return _added(call, torch.matmul, a, b, _last(call[a]))
 
 
 @rule("addbmm")
