@@ -420,8 +420,8 @@ class Calibration:
     def propose(self, word_length: int = 8, scheme: str = "mse", **options: Any) -> "Plan":
         """Give a plan of the formats that a scheme proposes, committed.
 
-        What masks the scores of an attention (0 and -inf, say) stays in float, and so do the scores that it is added to;
-        the note of the commit names them.
+        What masks the scores of an attention (0 and -inf, say) stays in float, and so do the scores that it is added
+        to; the note of the commit names them.
 
         Parameters
         ----------
