@@ -170,6 +170,11 @@ def capture(
     made = fold(graph, aliases)
     graph.recompile()
     found = find_rows(graph, aliases, _leaves(model))
+    if not found.rows:
+        raise CaptureError(
+            f"{type(model).__name__} has no tensor that a number format can be given to: it neither takes "
+            "floating-point numbers nor computes any"
+        )
     return Network(
         name=type(model).__name__,
         rows=tuple(found.rows.values()),

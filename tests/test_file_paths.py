@@ -11,6 +11,7 @@ import torch
 from qwidgets import Calibration, Plan, calibrate
 from qwidgets.atomic_file import replacing
 from qwidgets.errors import FileError
+from qwidgets.export.c_code.folder import check_folder, replace_folder
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,14 @@ def test_what_can_name_no_file_is_refused_by_everything_that_reads_or_writes_one
     }
     with pytest.raises(FileError, match="path|called"):
         verbs[verb](path)
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=repr)
+def test_what_can_name_no_folder_is_refused(path: Any) -> None:
+    with pytest.raises(FileError, match="path|called"):
+        replace_folder(path, {"file": "text"}, ())
+    with pytest.raises(FileError, match="path|called"):
+        check_folder(path, ())
 
 
 def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:

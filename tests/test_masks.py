@@ -103,6 +103,7 @@ def test_masks_and_the_scores_under_them_stay_in_float_and_nothing_else_does() -
     model = Attention(*WAYS["a buffer of -1000000000.0"]).eval()
     plan = calibrate(model, [torch.randn(16, LENGTH, WIDTH)], device="cpu", progress=False).propose()
     assert [name for name in plan if plan[name] is None] == ["buffer", "add"]
+    assert plan.history[-1].note == "mse, 8 bits; in float, since they mask: buffer, add"
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

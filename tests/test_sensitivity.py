@@ -17,6 +17,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.planning.plan_state import Format
 from qwidgets.validation import sensitivity, validate
+from tests.loud_and_quiet import loud_and_quiet
 from tests.networks import Block, Recurrent, Reused, TwoInputs, lively
 
 
@@ -86,8 +87,10 @@ class Bounded(nn.Module):
 
 def adjusted() -> tuple[nn.Module, Plan, list[Tensor]]:
     data = random(8, 3, 8, 8)
-    model, plan = planned(Bounded, data, per_channel=True)
+    model, plan = planned(lambda: loud_and_quiet(Bounded()), data, per_channel=True)
     plan.equalize(data, model, progress=False)
+    plan.propose(3, names=[name for name in plan if name.endswith("weight")], per_channel=True)
+    plan.commit("coarse weights: there is something to round")
     plan.round_adaptively(data, model, progress=False)
     assert plan.adjustments.factors and plan.adjustments.roundings and plan.adjustments.shifts
     return model, plan, data

@@ -143,6 +143,7 @@ def surely_less(errors: Tensor, present: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> surely_less(torch.tensor([[1.0, 1.0], [2.0, 4.0]]), torch.tensor([[1.2, 3.0], [2.3, 3.0]]))
     tensor([ True, False])
     """

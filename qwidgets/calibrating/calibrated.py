@@ -420,6 +420,9 @@ class Calibration:
     def propose(self, word_length: int = 8, scheme: str = "mse", **options: Any) -> "Plan":
         """Give a plan of the formats that a scheme proposes, committed.
 
+        What masks the scores of an attention (0 and -inf, say) stays in float, and so do the scores that it is added to;
+        the note of the commit names them.
+
         Parameters
         ----------
         word_length
@@ -437,7 +440,9 @@ class Calibration:
         target = options.get("target")
         suffix = f", for {getattr(target, 'name', target)}" if target else ""
         coarser = f"; {plan.room}" if plan.room.formats else ""
-        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}")
+        masking = [] if target else [name for name in plan if plan[name] is None]
+        kept = f"; in float, since they mask: {', '.join(masking)}" if masking else ""
+        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}{kept}")
         return plan
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -51,6 +51,9 @@ def fold(module: GraphModule, aliases: Mapping[str, tuple[str, ...]]) -> Mapping
     copied: dict[Node, Node] = {}
     made: dict[str, Node] = {}
     named: dict[str, str] = {}
+    for node in graph.find_nodes(op="get_attr"):
+        if MADE_OF in node.meta:  # a parameter that has another name here
+            made[str(node.target)] = recipes.get_attr(node.meta[MADE_OF][0])
 
     def look(before: Node) -> Any:
         if before not in values:
@@ -63,7 +66,7 @@ def fold(module: GraphModule, aliases: Mapping[str, tuple[str, ...]]) -> Mapping
         readers = [user for user in node.users if user not in folded]
         if not readers or not isinstance(operations.value_of(node), Tensor):
             continue
-        name = named.setdefault(_spelling(node, aliases), f"_folded_{len(made)}")
+        name = named.setdefault(_spelling(node, aliases), f"_folded_{len(named)}")
         if name not in made:
             module.register_buffer(name, look(node).detach().clone(), persistent=False)
             made[name] = _copy(node, recipes, copied)

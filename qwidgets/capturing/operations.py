@@ -110,10 +110,10 @@ def makes_values(node: Node) -> bool:
 
 def only_moves(node: Node) -> bool:
     """Whether every value that leaves the node came in through one tensor, so that it can share that one's format."""
-    if node.op != "call_function" or name_of(node) not in _MOVING:
+    if node.op != "call_function" or name_of(node) not in _MOVING or not _carries_floats(node):
         return False
     if name_of(node) == "getitem":
-        return _carries_floats(node) and only_moves(node.all_input_nodes[0])
+        return only_moves(node.all_input_nodes[0])
     carrying = [before for before in node.all_input_nodes if _carries_floats(before)]
     if name_of(node) in {"max", "min"} and len(carrying) > 1:
         return False

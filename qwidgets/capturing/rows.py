@@ -130,6 +130,7 @@ def find_rows(graph: GraphModule, aliases: Mapping[str, tuple[str, ...]], leaves
     rows.add_inputs(graph.graph.find_nodes(op="placeholder"))
     for group in groups:
         rows.add(group)
+    rows.add_tables(graph.graph.output_node().all_input_nodes)
     return rows
 
 
@@ -176,6 +177,17 @@ class Rows:
                     output_row=output_row,
                 )
             )
+
+    def add_tables(self, given: Iterable[Node]) -> None:
+        """Give a row to each table of which looked up values are given to the caller as they are."""
+        for node in given:
+            *way, source = operations.trail_of(node)
+            user = next((step for step in way if operations.is_lookup(step)), None)
+            if user is not None and source.op == "get_attr" and operations.is_float(source):
+                name = self._names.of_parameter(parameters_behind(source)[0], user)
+                value = self._constants.value(source)
+                row = self._add_parameter(self._constants.identity(source), name, "weight", user, value)
+                self.parameter_nodes.setdefault(row, source)
 
     def _add_constants(self, group: Group) -> tuple[str | None, str | None]:
         """Give rows to the constants that enter a group, and tell which is its weight and which its bias."""

@@ -25,7 +25,8 @@ from torch.fx import GraphModule, Node
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
+from qwidgets.capturing import operations, spoken_names
+from qwidgets.capturing.folding import MADE_OF, MOVED
 from qwidgets.capturing.functional import (
     make_functional,
     without_views_that_are_written_through,
@@ -93,6 +94,7 @@ def graph_of(program: ExportedProgram) -> tuple[GraphModule, Callable[..., objec
     CaptureError
         An operation in place has no other form, or the network reads a buffer that it writes to.
     """
+    renamed = spoken_names.rename(program)
     module = program.module()
     assert isinstance(module, GraphModule)
     checks: Callable[..., object] = getattr(module, "_guards_fn", _no_checks)
@@ -110,6 +112,9 @@ def graph_of(program: ExportedProgram) -> tuple[GraphModule, Callable[..., objec
         elif operations.is_idle_dropout(node):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
+    for node in module.graph.find_nodes(op="get_attr"):
+        if node.target in renamed:
+            node.meta |= {MADE_OF: (renamed[node.target],), MOVED: True}
     make_functional(module)
     simplify(module)
     module.delete_all_unused_submodules()

@@ -50,7 +50,7 @@ def judged(outputs: Any) -> dict[str, Tensor]:
     --------
     >>> import torch
     >>> list(judged((torch.ones(2), {"boxes": torch.ones(2), "labels": torch.tensor(3)}, None)))
-    ["output[0]", "output[1]['boxes']"]
+    ['output[0]', "output[1]['boxes']"]
     >>> list(judged(torch.ones(2)))
     ['output']
     """

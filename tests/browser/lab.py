@@ -93,7 +93,7 @@ class Lab:
         self.close_notebooks()
         self._server.terminate()
         try:
-            self._server.wait(timeout=LONG)
+            self._server.wait(timeout=20)  # after which it is killed, whatever it is at
         except subprocess.TimeoutExpired:
             self._server.kill()
 
@@ -132,7 +132,7 @@ class Lab:
         deadline = time.monotonic() + LONG
         while time.monotonic() < deadline and server.poll() is None:
             try:
-                self._ask("GET", "api/status")
+                self._ask("GET", "api/status", seconds=5)
             except OSError:
                 time.sleep(0.1)
             else:
@@ -140,10 +140,10 @@ class Lab:
         server.kill()
         raise RuntimeError(f"JupyterLab did not start:\n{self._log.read_text()}")
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _ask(self, method: str, path: str, seconds: float = LONG) -> Any:
         request = urllib.request.Request(f"{self._address}/{path}", method=method)
         request.add_header("Authorization", f"token {self._token}")
-        with urllib.request.urlopen(request, timeout=LONG) as reply:
+        with urllib.request.urlopen(request, timeout=seconds) as reply:
             body = reply.read()
         return json.loads(body) if body else None
 

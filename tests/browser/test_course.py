@@ -40,7 +40,7 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
         while True:
             try:
                 urllib.request.urlopen(
-                    f"{address}/voila/static/" if "voila" in command else f"{address}/api", timeout=LONG
+                    f"{address}/voila/static/" if "voila" in command else f"{address}/api", timeout=5
                 )
                 break
             except urllib.error.HTTPError:

@@ -15,8 +15,10 @@ from qwidgets import examples
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import FileError, PlanError
 from qwidgets.fixed_point import FixedPoint
+from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
+from tests.loud_and_quiet import loud_and_quiet
 from tests.waiting import LONG
 
 EXAMPLE = examples.digits()
@@ -164,18 +166,23 @@ def test_names_full_of_html_are_shown_and_not_run(browser: Browser, tmp_path: Pa
     assert not report.complaints
 
 
-def test_the_history_and_the_adjustments_are_told(browser: Browser, plan: Plan, tmp_path: Path) -> None:
+def test_the_history_and_the_adjustments_are_told(browser: Browser, tmp_path: Path) -> None:
+    model = loud_and_quiet(EXAMPLE.model)
+    plan = calibrate(model, EXAMPLE.calibration, device="cpu", progress=False).propose(8, per_channel=True)
     plan.equalize(EXAMPLE.calibration, progress=False)
+    plan.propose(4, names=[name for name in plan if name.endswith("weight")], per_channel=True)
+    plan.commit("coarse weights")
     plan.correct_bias(EXAMPLE.calibration, progress=False)
     plan.round_adaptively(EXAMPLE.calibration, progress=False)
-    weight = plan.committed["stem.0.weight"]
-    assert isinstance(weight, FixedPoint)
-    plan["stem.0.weight"] = dataclasses.replace(weight, fraction_length=weight.fraction_length - 1)
+    (rounded, *_), (shifted, *_) = plan.adjustments.roundings, plan.adjustments.shifts
+    weight = plan.committed[rounded]
+    assert isinstance(weight, PerChannel)
+    plan[rounded] = dataclasses.replace(weight, fraction_lengths=tuple(n - 1 for n in weight.fraction_lengths))
     plan.commit("coarser")
     page = opened(browser, plan, tmp_path).page
     adjusted = page.locator("section", has=page.get_by_role("heading", name="Adjustments")).inner_text()
-    assert re.search(r"stem\.0\.weight\s+channels multiplied by .* \(not in force", adjusted)
-    assert re.search(r"stem\.0\.bias\s+channels multiplied by .* shifted by up to", adjusted)
+    assert re.search(rf"{re.escape(rounded)}\s+channels multiplied by .* \(not in force", adjusted)
+    assert re.search(rf"{re.escape(shifted)}\s+.*shifted by up to", adjusted)
     notes = page.locator(".history strong").all_inner_texts()
     assert notes == [commit.note for commit in reversed(plan.history)]
     assert "and 9 more" in page.locator(".history tr").last.inner_text()

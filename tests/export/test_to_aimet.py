@@ -164,10 +164,14 @@ def test_a_format_that_wraps_around_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_drafts_adjusted_weights_and_a_missing_folder_are_told(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     plan = plan_of(nn.Sequential(nn.Linear(3, 2)), {"0": FixedPoint(8, 4)})
     with pytest.raises(FileError, match="choose a folder that exists"):
         to_aimet(plan, tmp_path / "missing" / "model.encodings")
-    plan.correct_bias([torch.randn(64, 3)], progress=False)
+    plan["0.weight"] = FixedPoint(3, 0)
+    plan.commit()
+    plan.correct_bias([torch.randn(64, 3) + 2], progress=False)
+    assert plan.adjustments
     with pytest.raises(ExportError, match="adjusts weights"):
         to_aimet(plan, tmp_path / "model.encodings")
     plan["0"] = FixedPoint(8, 3)

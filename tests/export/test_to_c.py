@@ -19,6 +19,7 @@ from qwidgets.export.to_c import to_c
 from qwidgets.fixed_point import ROUNDINGS
 from tests import integer_reference as reference
 from tests.export.small_networks import Convolutions, Gates, Sequences, Values, lively, scramble
+from tests.loud_and_quiet import loud_and_quiet
 
 EXAMPLE = digits()
 
@@ -58,19 +59,21 @@ def test_the_digits_network_computes_every_code_of_real_images(digits_plan: Plan
     assert array(tmp_path / "c" / "vectors.h", "digits_net_classifier_expected") == expected
 
 
-def test_adjusted_plans_export_what_was_adjusted(digits_plan: Plan, tmp_path: Path) -> None:
-    data = list(EXAMPLE.calibration)[:2]
-    per_channel = "channel" in str(digits_plan.committed["stem.0.weight"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_adjusted_plans_export_what_was_adjusted(per_channel: bool, tmp_path: Path) -> None:
+    model, data = loud_and_quiet(EXAMPLE.model), list(EXAMPLE.calibration)
+    digits_plan = calibrate(model, data, device="cpu", progress=False).propose(8, per_channel=per_channel)
     if per_channel:
-        digits_plan.equalize(data, EXAMPLE.model, progress=False)
-        digits_plan.correct_bias(data, EXAMPLE.model, progress=False)
+        digits_plan.equalize(data, progress=False)
+        digits_plan.correct_bias(data, progress=False)
         digits_plan["blocks.0.depthwise"] = FixedPoint(16, 10, signed=False)  # holds the bounds of every channel
         digits_plan.commit()
     else:
-        digits_plan.round_adaptively(data, EXAMPLE.model, progress=False)
+        digits_plan.round_adaptively(data, progress=False)
+    assert digits_plan.adjustments
     to_c(digits_plan, tmp_path / "c", data=EXAMPLE.test)
     passes(tmp_path / "c")
-    codes = quantize(EXAMPLE.model, digits_plan).codes["blocks.0.pointwise.weight"]
+    codes = quantize(model, digits_plan).codes["blocks.0.pointwise.weight"]
     assert array(tmp_path / "c" / "weights.h", "digits_net_blocks_0_pointwise_weight") == codes.flatten().tolist()
     if per_channel:  # channels that were scaled are clamped at 6 times their factor
         assert len(set(array(tmp_path / "c" / "weights.h", "digits_net_blocks_0_depthwise_most"))) > 1

@@ -130,8 +130,12 @@ def test_operands_of_a_sum_must_share_its_format(tmp_path: Path) -> None:
 
 
 def test_adjusted_weights_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     plan = plan_of(nn.Sequential(nn.Linear(3, 2)), (3,))
-    plan.correct_bias([torch.randn(64, 3)], progress=False)
+    plan["0.weight"] = FixedPoint(8, 0)
+    plan.commit()
+    plan.correct_bias([torch.randn(64, 3) + 2], progress=False)
+    assert plan.adjustments
     with pytest.raises(ExportError, match=r"adjusts weights"):
         to_espdl(plan, tmp_path / "espdl.json")
 

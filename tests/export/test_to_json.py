@@ -18,6 +18,7 @@ from qwidgets.fixed_point import FixedPoint
 from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
+from tests.loud_and_quiet import loud_and_quiet
 
 EXAMPLE = examples.digits()
 DATA = list(EXAMPLE.calibration)
@@ -145,9 +146,11 @@ def test_what_is_computed_in_float_says_why(plan: Plan, tmp_path: Path) -> None:
     assert tensors["input"]["computed_in_float"] is None
 
 
-def test_adjusted_tensors_are_named_and_the_data_is_still_the_same(plan: Plan, tmp_path: Path) -> None:
+def test_adjusted_tensors_are_named_and_the_data_is_still_the_same(tmp_path: Path) -> None:
+    model = loud_and_quiet(EXAMPLE.model)
+    plan = calibrate(model, DATA, device="cpu", progress=False).propose(8, per_channel=True)
     before = written(plan, tmp_path)
-    plan.equalize(DATA, EXAMPLE.model, progress=False)
+    plan.equalize(DATA, progress=False)
     after = written(plan, tmp_path)
     assert before["adjustments"] == {"scaled": [], "shifted": [], "rounded": []}
     assert "stem.0.weight" in after["adjustments"]["scaled"]

@@ -20,6 +20,7 @@ from qwidgets.errors import ExportError, ExtraError
 from qwidgets.examples import digits
 from qwidgets.export import to_qonnx
 from tests.export.onnx_runs import integers_of
+from tests.loud_and_quiet import loud_and_quiet
 
 DIGITS = digits()
 CALIBRATION = calibrate(DIGITS.model, DIGITS.calibration, device="cpu", progress=False)
@@ -38,7 +39,7 @@ def executed(path: Path) -> dict[str, Any]:
 
 
 def equal_in_every_row(plan: Plan, path: Path) -> bool:
-    quantized = quantize(DIGITS.model, plan)
+    quantized = quantize(plan.network_of(), plan)
     found = executed(path)
     for row, codes in integers_of(quantized, IMAGES).items():
         fmt = plan.committed[row]
@@ -101,9 +102,11 @@ def test_cleaning_up_keeps_the_quantizers_and_the_result(tmp_path: Path) -> None
 
 
 def test_an_adjusted_plan_keeps_its_codes(tmp_path: Path) -> None:
-    plan = CALIBRATION.propose(8, per_channel=True)
-    plan.equalize(DIGITS.calibration, DIGITS.model, progress=False)
-    plan.correct_bias(DIGITS.calibration, DIGITS.model, progress=False)
+    model = loud_and_quiet(DIGITS.model)
+    plan = calibrate(model, DIGITS.calibration, device="cpu", progress=False).propose(8, per_channel=True)
+    plan.equalize(DIGITS.calibration, progress=False)
+    plan.correct_bias(DIGITS.calibration, progress=False)
+    assert plan.adjustments.factors
     assert equal_in_every_row(plan, to_qonnx(plan, tmp_path / "digits.onnx").path)
 
 

@@ -87,3 +87,10 @@ def test_before_anything_was_measured_and_where_nothing_can_be_it_says_so(plan: 
     assert "Sensitivity measures what each tensor costs" in text_of(SensitivityChart(plan))
     nothing = SensitivityChart(plan, report_of(plan, [math.nan] * 4, [math.nan] * 4))
     assert "No tensor has a format" in text_of(nothing)
+
+
+def test_what_was_measured_on_is_text_and_no_markup(plan: Plan) -> None:
+    report = report_of(plan, [20.5, 26.0, 19.0, 21.5], [50.0, 25.0, 8.0, 15.0])
+    chart = SensitivityChart(plan, report, "<img src=x onerror=alert(1)>")
+    assert "&lt;img src=x" in text_of(chart)
+    assert "<img" not in text_of(chart)
