@@ -98,7 +98,7 @@ def test_hls4ml_computes_every_code(tmp_path: Path) -> None:
 
 def test_hls4ml_refuses_a_slope_for_each_channel_of_an_image() -> None:
     plan = planned(nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU(2)), torch.randn(3, 1, 5, 5))
-    with pytest.raises(ExportError, match=r"cannot take '1' \(prelu\): a PReLU with a slope for each channel"):
+    with pytest.raises(ExportError, match=r"cannot take '_?1' \(prelu\): a PReLU with a slope for each channel"):
         hls4ml_model(plan)
     hls4ml_model(planned(nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU()), torch.randn(3, 1, 5, 5)))
 
