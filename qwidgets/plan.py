@@ -248,7 +248,7 @@ class Plan(Drafting):
         Returns
         -------
         The entry of the history; None if nothing is better than what is there, or the step was stopped, and then, as
-        after any error, the plan is as it was. It is one step for undo, as are the next two.
+        after any error, the plan is as it was. Unless it was stopped it is one step for undo, as are the next two.
 
         Raises
         ------
@@ -545,6 +545,9 @@ class Plan(Drafting):
         except Stopped:
             return None
         if isinstance(done, Unchanged):
+            with self._guard:
+                self._still(start)
+                self._step(start)  # so that undo takes back the step, and not what was done before it
             on_unchanged(f"nothing was changed: {done.reason}")
             return None
         with self._changing():

@@ -178,6 +178,9 @@ def test_a_step_that_finds_nothing_to_do_says_so_at_the_line_that_asked_and_writ
         assert getattr(plan, step)(data, progress=False) is None
     assert warned[0].filename == __file__
     assert plan.history == history
+    plan.undo()  # the step, not the commit before it
+    assert plan.history == history
+    assert not plan.drafts
 
 
 def test_a_network_without_channels_to_scale_has_nothing_to_equalize() -> None:
