@@ -37,6 +37,7 @@ from qwidgets.capturing.plain_operations import simplify
 from qwidgets.errors import CaptureError
 
 _TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__))
 _ONE_AT_A_TIME = threading.Lock()
 """``torch.export`` keeps what it is doing in global variables; a widget may capture while a cell does."""
 
@@ -286,7 +287,7 @@ def _where(error: BaseException) -> str:
     for cause in reversed(chain):
         frames = traceback.extract_tb(cause.__traceback__)
         begun = next((index for index, frame in enumerate(frames) if frame.filename.startswith(_TORCH)), len(frames))
-        own = [frame for frame in frames[begun:] if not frame.filename.startswith((_TORCH, "<"))]
+        own = [frame for frame in frames[begun:] if not frame.filename.startswith((_TORCH, _HERE, "<"))]
         if own:
             return f" because of line {own[-1].lineno} of {own[-1].filename} ({own[-1].line})"
     return ""
