@@ -52,7 +52,8 @@ def calibrate(
         may run under ``torch.autocast``; what is counted is what was computed.
     data
         An iterable of batches, such as a ``DataLoader``: tensors, (input, target) pairs, tuples, dicts;
-        `qwidgets.calibrating.batches` tells how each is fed. One tensor alone is one batch.
+        `qwidgets.calibrating.batches` tells how each is fed. One tensor alone is one batch. Batches may differ in other
+        sizes than their length where the network's code takes any; it is then captured once more.
     device
         Where to run: by default the GPU that the model is on, or the first one that there is, else the CPU.
     forward

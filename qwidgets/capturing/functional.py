@@ -33,6 +33,10 @@ def writes_through_views(graph: Graph, nested: bool = False) -> bool:
     for node in graph.nodes:
         if operations.is_idle_dropout(node):
             storages[node] |= storages[node.args[0]]
+    lying_in: dict[int, list[Node]] = {}
+    for node in order:
+        for storage in storages[node]:
+            lying_in.setdefault(storage, []).append(node)
     same: dict[Node, Node] = {}
     for node in graph.nodes:
         if any(writes_through_views(body.graph, nested=True) for body in _bodies(node)):
@@ -41,8 +45,8 @@ def writes_through_views(graph: Graph, nested: bool = False) -> bool:
             if functional_form(node) is None:
                 return True
             tensor = same.setdefault(node, same.get(written, written))
-            for other in order:
-                if order[other] >= order[node] or not storages[other] & storages[written]:
+            for other in (other for storage in storages[written] for other in lying_in[storage]):
+                if order[other] >= order[node]:
                     continue
                 if nested and other.op == "placeholder":
                     return True
