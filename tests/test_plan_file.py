@@ -15,26 +15,27 @@ import torch
 from qwidgets import Calibration, FixedPoint, Plan, calibrate, checked_json
 from qwidgets.errors import EditedFileWarning, FileError, PlanError, QwidgetsError
 from qwidgets.planning import plan_file
+from tests.loud_and_quiet import mendable
 from tests.mutations import mutated
 
-DATA = [torch.randn(8, 4, generator=torch.Generator().manual_seed(0))]
+NETWORK, DATA = mendable()
 MUTATIONS = 400
 
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
-    return calibrate(network, DATA, device="cpu", progress=False)
+    return calibrate(NETWORK, DATA, device="cpu", progress=False)
 
 
 @pytest.fixture(scope="module")
 def whole(calibration: Calibration, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Everything that a plan's file can hold."""
-    plan = calibration.propose(word_length=8, per_channel=True)
+    plan = calibration.propose(word_length=4, per_channel=True)
     plan.equalize(DATA, progress=False)
+    plan.set_rounding("floor")
+    plan.commit()
     plan.round_adaptively(DATA, progress=False)
+    assert plan.adjustments.factors and plan.adjustments.shifts and plan.adjustments.roundings
     plan["0.weight"] = FixedPoint(6, 3)
     plan.lock("2.weight")
     path = tmp_path_factory.mktemp("plans") / "plan.json"
@@ -308,6 +309,6 @@ def test_a_name_that_no_file_can_hold_is_named_and_the_old_file_stays(path: Path
 def test_a_plan_of_other_weights_and_shapes_is_told_apart_before_its_arrays_are_used(
     path: Path, calibration: Calibration
 ) -> None:
-    other = calibrate(torch.nn.Sequential(torch.nn.Linear(4, 5)), DATA, device="cpu", progress=False)
+    other = calibrate(torch.nn.Sequential(torch.nn.Linear(24, 5)), DATA, device="cpu", progress=False)
     with pytest.raises(PlanError, match="does not fit"):
         Plan.load(path, other)

@@ -9,6 +9,7 @@ import torch
 
 from qwidgets import FixedPoint, calibrate
 from qwidgets.plan import Plan
+from tests.loud_and_quiet import mendable
 from tests.widgets.made_up import plan_of, tensors
 
 BATCHES = [torch.randn(8, 4, generator=torch.Generator().manual_seed(0))]
@@ -21,6 +22,7 @@ def plan() -> Plan:
     return calibrate(network, BATCHES, device="cpu", progress=False).propose()
 
 
+NETWORK, DATA = mendable()
 CHANGES: dict[str, Callable[[Plan], object]] = {
     "draft": lambda plan: plan.draft({"0.weight": FixedPoint(8, 1)}),
     "redraft": lambda plan: plan.redraft({"0.weight": FixedPoint(8, 1)}),
@@ -36,10 +38,10 @@ CHANGES: dict[str, Callable[[Plan], object]] = {
     "lock": lambda plan: plan.lock("2.weight"),
     "unlock": lambda plan: plan.unlock("0.bias"),
     "open": lambda plan: plan.open("plan.json"),
-    "search": lambda plan: plan.search(BATCHES, progress=False),
-    "equalize": lambda plan: plan.equalize(BATCHES, progress=False),
-    "correct_bias": lambda plan: plan.correct_bias(BATCHES, progress=False),
-    "round_adaptively": lambda plan: plan.round_adaptively(BATCHES, progress=False),
+    "search": lambda plan: plan.search(DATA, progress=False),
+    "equalize": lambda plan: plan.equalize(DATA, progress=False),
+    "correct_bias": lambda plan: plan.correct_bias(DATA, progress=False),
+    "round_adaptively": lambda plan: plan.round_adaptively(DATA, progress=False),
 }
 
 
@@ -50,8 +52,10 @@ def test_an_observer_may_wait_for_a_thread_that_changes_the_plan(
     monkeypatch.chdir(tmp_path)
     plan.lock("0.bias")
     if name in ("search", "equalize", "correct_bias", "round_adaptively"):
-        plan.draft({"0.weight": FixedPoint(3, 1), "2.weight": FixedPoint(3, 1)})
-        plan.commit()
+        plan = calibrate(NETWORK, DATA, device="cpu", progress=False).propose(word_length=4)
+        if name != "equalize":
+            plan.set_rounding("floor")
+            plan.commit()
     else:
         plan["0.weight"] = FixedPoint(8, 5)
         plan.save("plan.json")

@@ -24,7 +24,7 @@ from qwidgets.capturing import sums as network_sums
 from qwidgets.capturing.inputs import InputSpec
 from qwidgets.capturing.rows import difference, digest_of, widened
 from qwidgets.capturing.sums import Sum
-from qwidgets.errors import CalibrationError
+from qwidgets.errors import CalibrationError, DataError
 from qwidgets.network import Network, Row
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ class Calibration:
             what.
         """
         facts = ranks.gathered(
-            None
-            if own is None
-            else (own.device, own.batches, own.total_batches, own.complete, (own.rows, own.inputs, own.sums))
+            None if own is None else (own.device, own.batches, own.total_batches, own.complete, own._free_sizes())
         )
         holders = [rank for rank, fact in enumerate(facts) if fact is not None]
         if not holders:
@@ -144,7 +142,7 @@ class Calibration:
         common.check_same(own)
         names = [name for name in own if name not in own._constant]
         sums = ranks.summed([own[name] for name in names], device)
-        devices, batches, totals, complete, captures = zip(*(facts[rank] for rank in holders), strict=True)
+        devices, batches, totals, complete, sizes = zip(*(facts[rank] for rank in holders), strict=True)
         total = cls(
             own.network,
             own.digest,
@@ -159,9 +157,25 @@ class Calibration:
             model=own.model,
             sums=own.sums,
         )
-        for capture in captures:
-            total.widen(*capture)
+        for each in sizes:
+            total._take_free_sizes(each)
         return total
+
+    def _free_sizes(self) -> list[Any]:
+        """Give what `widen` asks for as plain lists, for another process that counts the same rows."""
+        try:
+            inputs = None if self.inputs is None else self.inputs.to_json()
+        except DataError:
+            inputs = None
+        return [[row.shape for row in self.rows], inputs, [each.terms for each in self.sums]]
+
+    def _take_free_sizes(self, sizes: list[Any]) -> None:
+        shapes, inputs, terms = sizes
+        self.widen(
+            [dataclasses.replace(row, shape=tuple(shape)) for row, shape in zip(self.rows, shapes, strict=True)],
+            None if inputs is None else InputSpec.from_json(inputs),
+            tuple(dataclasses.replace(each, terms=count) for each, count in zip(self.sums, terms, strict=True)),
+        )
 
     def widen(self, rows: Iterable[Row], inputs: InputSpec | None, sums: tuple[Sum, ...]) -> None:
         """Let sizes differ from batch to batch that do so in another capture of the network.

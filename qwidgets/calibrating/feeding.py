@@ -87,8 +87,8 @@ class Feeder:
         CalibrationError
             The user's function did not call the model.
         DataError
-            The batch has not the structure, the shapes or the types that the network was captured for; `OtherSizes`
-            where it differs in sizes alone.
+            The batch has not the structure, the shapes or the types that the network was captured for, or needs;
+            `OtherSizes` where it differs in sizes alone.
         """
         batch = moved(batch, self._device)
         calls = 0
@@ -101,6 +101,10 @@ class Feeder:
             except DataError as error:
                 if varying := network.inputs.varying(args, kwargs):
                     raise OtherSizes(varying, str(error)) from None
+                raise
+            except RuntimeError as error:
+                if advice := _advice(self._model, args, kwargs):
+                    raise DataError(advice) from error
                 raise
 
         if self._forward is None:
@@ -151,7 +155,7 @@ class _StandIn(nn.Module):
 
 
 def _advice(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Say that the inputs are to be converted to the type of the weights, if the model can be captured with that."""
+    """Say that the inputs are to be converted to the type of the weights, if the model can be run with that."""
     weights = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
     given = {leaf.dtype for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
     floats = {dtype for dtype in given if dtype.is_floating_point}
@@ -162,8 +166,9 @@ def _advice(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     def convert(leaf: Tensor) -> Tensor:
         return leaf.to(wanted) if leaf.is_floating_point() or not floats else leaf
 
+    args, kwargs = pytree.tree_map_only(Tensor, convert, (args, kwargs))
     try:
-        capture(model, *pytree.tree_map_only(Tensor, convert, (args, kwargs)))
+        capture(model, args, kwargs).run(args, kwargs, lambda row, tensor: None)
     except Exception:
         return ""
     return (

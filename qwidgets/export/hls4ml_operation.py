@@ -78,8 +78,10 @@ class Operation:
         return fmt.from_integer(self.program.codes[given.row]).double(), fmt
 
     def refused(self, why: str) -> ExportError:
-        """Give the error that names the operation."""
-        return ExportError(f"hls4ml cannot take {self.name!r} ({operations.name_of(self.node)}): {why}")
+        """Give the error that names the operation, by the path of its module where it has one."""
+        stack = list(self.node.meta.get("nn_module_stack", {}).values())
+        name = (stack[-1][0] if stack else "") or self.name
+        return ExportError(f"hls4ml cannot take {name!r} ({operations.name_of(self.node)}): {why}")
 
     def _operand_of(self, node: Node) -> Operand:
         return self.program.operands[node]
