@@ -9,13 +9,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from qwidgets import errors, examples, export, targets
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibrate
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.histograms import BitHistogram, Preview
 from qwidgets.network import capture
-from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Plan
-from qwidgets.preview import Preview
 from qwidgets.schemes import register_scheme
 from qwidgets.simulation import quantize
 from qwidgets.validation import Health, cost, health, sensitivity, validate

@@ -31,12 +31,10 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import RandomSampler
 from tqdm.auto import tqdm
 
-from qwidgets.calibrating.batches import batches_of, length_of
-from qwidgets.calibrating.feeding import device_for
-from qwidgets.calibrating.ranks import Ranks
-from qwidgets.calibration import Calibration, calibration_steps
+from qwidgets.calibration import Calibration, Ranks, calibration_steps
 from qwidgets.errors import CalibrationError, DataError, FileError, QwidgetsError
-from qwidgets.file_paths import place_of
+from qwidgets.feeding import batches_of, device_for, length_of
+from qwidgets.files import place_of
 
 SAVE_EVERY = 30.0
 """Seconds between two saves of the state."""

@@ -2,7 +2,7 @@
 
 A :class:`Plan` is the only owner of formats. Views observe its ``change`` trait and ask it to change; scripts use the
 same methods. It answers from the histograms of a calibration; what has to run the network is loaded when it is asked
-for. What is drafted, committed and taken back is in :mod:`qwidgets.planning.drafting`.
+for. What is drafted, committed and taken back is in :mod:`qwidgets.tuning.format_state`.
 """
 
 import dataclasses
@@ -13,19 +13,28 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from qwidgets import schemes
-from qwidgets.accumulator_format import ACCUMULATOR
-from qwidgets.calibrating.calibrated import Calibration
+from qwidgets.calibration import Calibration
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
-from qwidgets.planning import accumulator_room, channel_counts, plan_file, plan_formats, plan_table
-from qwidgets.planning.accumulator_room import ACCUMULATOR_BITS, Room
-from qwidgets.planning.adjustments import Adjustments
-from qwidgets.planning.drafting import Drafting
-from qwidgets.planning.plan_previews import Previews
-from qwidgets.planning.plan_state import ChangeKind, Commit, Format, NumberFormat, Snapshot
-from qwidgets.preview import Preview
-from qwidgets.progress import Progress, Stopped, Told
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
+from qwidgets.histograms import Preview
+from qwidgets.progress import OnProgress, Progress, Stopped
+from qwidgets.tuning import (
+    ACCUMULATOR_BITS,
+    Adjustments,
+    ChangeKind,
+    Commit,
+    Format,
+    FormatState,
+    NumberFormat,
+    Previews,
+    Room,
+    Snapshot,
+    accumulator_room,
+    channel_counts,
+    plan_file,
+    plan_formats,
+    plan_table,
+)
 from qwidgets.user_warning import warn_user
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ class Unchanged:
     reason: str
 
 
-class Plan(Drafting):
+class Plan(FormatState):
     """The formats of every tensor of a calibrated network.
 
     Parameters
@@ -257,7 +266,7 @@ class Plan(Drafting):
         DataError
             The data cannot be fed to the network, or are a single sample, of which nothing can be kept aside.
         """
-        from qwidgets.adjusting.equalization import equalize
+        from qwidgets.adjusting import equalize
 
         return self._adjust("equalized", equalize, data, model, **how)
 
@@ -267,7 +276,7 @@ class Plan(Drafting):
         A channel keeps its bias where the layer's output on the data that are kept aside is nearer to float with it.
         See :meth:`equalize` for the arguments and errors.
         """
-        from qwidgets.adjusting.bias_correction import correct_bias
+        from qwidgets.adjusting import correct_bias
 
         return self._adjust("biases corrected", correct_bias, data, model, **how)
 
@@ -278,7 +287,7 @@ class Plan(Drafting):
         float with it; else it has the new one as long as it has the format that this was made for. See
         :meth:`equalize` for the arguments and errors.
         """
-        from qwidgets.adjusting.adaptive_rounding import round_adaptively
+        from qwidgets.adjusting import round_adaptively
 
         return self._adjust("weights rounded adaptively", round_adaptively, data, model, **how)
 
@@ -288,12 +297,12 @@ class Plan(Drafting):
         budget: int | None = None,
         model: "nn.Module | None" = None,
         *,
-        progress: bool | Told = True,
+        progress: bool | OnProgress = True,
         stop: Callable[[], bool] | None = None,
     ) -> Mapping[str, Format] | None:
         """Draft windows by what they do to the network's output and, under a budget, a word length for each weight.
 
-        The module :mod:`qwidgets.adjusting.search` tells how. What it finds are drafts, one step for undo: look at
+        What it finds are drafts, one step for undo: look at
         them, then commit or revert. Locked tensors, those in float and biases at accumulators stay as they are, and so
         do the adjustments; but a weight that gets another format is rounded to nearest again, so search first, then
         :meth:`round_adaptively`.
@@ -327,7 +336,7 @@ class Plan(Drafting):
         DataError
             The data cannot be fed to the network, or are a single sample, of which nothing can be kept aside.
         """
-        from qwidgets.adjusting.search import search
+        from qwidgets.adjusting import search
 
         start = self._without_drafts()
         try:
@@ -422,7 +431,7 @@ class Plan(Drafting):
 
         See :func:`qwidgets.export.report.write`.
         """
-        from qwidgets.export.report import write
+        from qwidgets.export import write
 
         write(self, path, validation)
 
@@ -535,7 +544,7 @@ class Plan(Drafting):
         work: Callable[["nn.Module", "Plan", Iterable[Any], Progress], Adjusted | Unchanged],
         data: Iterable[Any],
         model: "nn.Module | None",
-        progress: bool | Told = True,
+        progress: bool | OnProgress = True,
         stop: Callable[[], bool] | None = None,
         on_unchanged: Callable[[str], object] = warn_user,
     ) -> Commit | None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-Told = Callable[[str, int, int], None]
-"""Told what is done, how many steps of it are over, and how many there are."""
+OnProgress = Callable[[str, int, int], None]
+"""OnProgress what is done, how many steps of it are over, and how many there are."""
 
 
 class Stopped(Exception):
@@ -25,7 +25,7 @@ class Progress:
         Asked after each step; the work ends where it gives True.
     """
 
-    def __init__(self, shown: bool | Told, stop: Callable[[], bool] | None = None) -> None:
+    def __init__(self, shown: bool | OnProgress, stop: Callable[[], bool] | None = None) -> None:
         self._shown = shown is True
         self._told = shown if callable(shown) else None
         self._stop = stop

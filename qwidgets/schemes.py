@@ -15,18 +15,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from qwidgets.accumulator_format import ACCUMULATOR
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
-from qwidgets.planning import plan_formats, shared_constants
-from qwidgets.planning.masks import masks
-from qwidgets.planning.plan_state import NumberFormat
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
+from qwidgets.histograms import BitHistogram
+from qwidgets.tuning import NumberFormat, masks, plan_formats, shared_constants
 
 if TYPE_CHECKING:
     from qwidgets.calibration import Calibration
-    from qwidgets.capturing.rows import Row
+    from qwidgets.network import Row
 
 Scheme = Callable[..., FixedPoint]
 
@@ -59,7 +55,7 @@ def propose(
 
     A bias then gets the format of its layer's accumulator, unless it is added to several. All channels have the sign
     that the whole tensor needs. What masks the scores of an attention stays in float: None (see
-    `qwidgets.planning.masks`).
+    `qwidgets.tuning.attention_masks`).
 
     Raises
     ------

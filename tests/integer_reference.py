@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 
 Codes = NDArray[np.int64]
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning import accumulator_room
 from qwidgets.simulation import quantize
+from qwidgets.tuning import accumulator_room
 
 
 def calibrated(model: nn.Module, *inputs: Tensor) -> Calibration:

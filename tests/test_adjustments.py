@@ -8,11 +8,10 @@ from qwidgets.adjusting.adaptive_rounding import fit_codes
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Commit
 from qwidgets.simulation import QuantizedNetwork, quantize, recapture
+from qwidgets.tuning import Commit
 from qwidgets.validation import validate
 
 

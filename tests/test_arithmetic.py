@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qwidgets.errors import DataError
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 BELOW_HALF = math.nextafter(0.5, 0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qwidgets.atomic_file import replacing
 from qwidgets.errors import FileError
+from qwidgets.files import replacing
 from tests.waiting import LONG
 
 
@@ -55,7 +55,7 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_whole(tmp_path: Path
     target.write_text("old")
     program = (
         "import sys, time\n"
-        "from qwidgets.atomic_file import replacing\n"
+        "from qwidgets.files import replacing\n"
         "with replacing(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    print('writing', flush=True)\n"

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError
 from qwidgets.export import to_aimet, to_c, to_json, to_onnx
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.validation import health, validate

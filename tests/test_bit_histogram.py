@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.errors import DataError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
+from qwidgets.histograms import BitHistogram
 from tests.value_kinds import DATASETS, WORKED_EXAMPLE
 
 
@@ -67,7 +67,7 @@ class TestCounting:
 
         interrupted = BitHistogram()
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("qwidgets.kernels.count", interrupt)
+            patch.setattr("qwidgets.histograms.kernels.count", interrupt)
             interrupted.update(torch.ones(3))
         assert interrupted.count == 0
         assert BitHistogram().update(torch.ones(3)).count == 3

@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibrate, calibration_steps
 from qwidgets.errors import CalibrationError, CaptureError, DataError, FileError
+from qwidgets.histograms import BitHistogram
 from tests.networks import Branching, Recurrent, ResNet, Reused, TwoInputs, lively
 
 
@@ -371,7 +371,7 @@ def test_a_save_that_fails_leaves_the_old_file(saved: Path, monkeypatch: pytest.
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("qwidgets.calibrating.calibration_file.save_file", full)
+    monkeypatch.setattr("qwidgets.calibration.calibration_file.save_file", full)
     with pytest.raises(FileError, match="No space left"):
         quietly(layer(), [torch.randn(2, 4)]).save(saved)
     assert saved.read_bytes() == before

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from qwidgets import Calibration, calibrate
-from qwidgets.calibrating import calibration_file
+from qwidgets.calibration import calibration_file
 from qwidgets.errors import FileError
 from tests.mutations import mutated
 

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint, PerChannel
+from qwidgets.histograms import BitHistogram
 from qwidgets.plan import Plan
-from qwidgets.planning import channel_counts
+from qwidgets.tuning import channel_counts
 from tests.test_per_channel import network
 
 VALUES = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 2, 5).reshape(-1, 1, 1)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from qwidgets import checked_json
+from qwidgets.files import checked_json
 
 
 @pytest.mark.parametrize(

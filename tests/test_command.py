@@ -38,7 +38,7 @@ shuffled = torch.utils.data.DataLoader(torch.zeros(8, 3, 10, 10), batch_size=2, 
 """
 
 
-Told = Callable[..., str]
+OnProgress = Callable[..., str]
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_from_the_last_save_and_a_finished_one_has_nothing_
 
 
 @pytest.fixture
-def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
+def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[OnProgress]:
     """Runs the command in this process, where it ends with an error, and gives what it says."""
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
@@ -167,13 +167,15 @@ def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         ((), "arguments are required: command"),
     ],
 )
-def test_errors_are_told_without_a_traceback(arguments: tuple[str, ...], words: str, told: Told, folder: Path) -> None:
+def test_errors_are_told_without_a_traceback(
+    arguments: tuple[str, ...], words: str, told: OnProgress, folder: Path
+) -> None:
     assert words in told(*arguments)
     assert not (folder / "o").exists()
 
 
 def test_what_was_begun_is_neither_overwritten_nor_resumed_by_another_number_of_processes(
-    told: Told, folder: Path
+    told: OnProgress, folder: Path
 ) -> None:
     for part, words in [("1-of-1", "--resume"), ("2-of-3", "another number of processes")]:
         path = folder / f"stats.part-{part}.safetensors"
@@ -183,7 +185,7 @@ def test_what_was_begun_is_neither_overwritten_nor_resumed_by_another_number_of_
         path.unlink()
 
 
-def test_data_that_comes_in_another_order_each_time_is_not_resumed(told: Told, folder: Path) -> None:
+def test_data_that_comes_in_another_order_each_time_is_not_resumed(told: OnProgress, folder: Path) -> None:
     counted = calibrate(network(), batches()[:2], device="cpu", progress=False)
     counted.save(folder / "stats.part-1-of-1.safetensors")
     arguments = ["mine:shuffled" if argument == "mine:data" else argument for argument in RUN]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from qwidgets.calibration import calibrate
 from qwidgets.network import capture
 from qwidgets.simulation import quantize
-from qwidgets.validating.class_axis import class_axis
-from qwidgets.validating.metrics import Judge
 from qwidgets.validation import validate
+from qwidgets.validation.class_axis import class_axis
+from qwidgets.validation.metrics import Judge
 
 
 class Sequences(nn.Module):

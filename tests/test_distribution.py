@@ -31,7 +31,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_example_and_nothing_else(
         names = archive.namelist()
     assert {"qwidgets/__init__.py", "qwidgets/py.typed", "qwidgets/examples/digits.safetensors"} <= set(names)
     assert {"qwidgets/export/record.schema.json", "qwidgets/export/report.html.jinja"} <= set(names)
-    assert {"qwidgets/planning/plan.schema.json", "qwidgets/calibrating/calibration.schema.json"} <= set(names)
+    assert {"qwidgets/tuning/plan.schema.json", "qwidgets/calibration/calibration.schema.json"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"qwidgets"}
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from qwidgets.examples import digits
-from qwidgets.examples.handwritten_digits import WEIGHTS, DigitsNet, split
+from qwidgets.examples import DigitsNet, digits
+from qwidgets.examples.handwritten_digits import WEIGHTS, split
 from qwidgets.examples.train_digits import accuracy, main, train
 from tests.waiting import LONG
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from qwidgets import Calibration, Plan, calibrate
-from qwidgets.atomic_file import replacing
 from qwidgets.errors import FileError
 from qwidgets.export.c_code.folder import check_folder, replace_folder
+from qwidgets.files import replacing
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from qwidgets.errors import DataError, FormatError
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 BELOW_HALF = math.nextafter(0.5, 0)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from qwidgets import calibrate, quantize
-from qwidgets.capturing import operations
 from qwidgets.errors import CaptureError
-from qwidgets.network import Network, capture
+from qwidgets.network import Network, capture, operations
 
 Write = Callable[[Tensor], Any]
 

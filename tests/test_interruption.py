@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import qwidgets
-from qwidgets.bit_histogram import BitHistogram, move_counts
-from qwidgets.calibrating.interruption import finished_first, undisturbed
 from qwidgets.calibration import Calibration, calibrate, calibration_steps
+from qwidgets.calibration.interruption import finished_first, undisturbed
 from qwidgets.errors import CalibrationError
-from qwidgets.kernels.table import Table, add_counts, pour
+from qwidgets.histograms import BitHistogram, move_counts
+from qwidgets.histograms.kernels.table import Table, add_counts, pour
 
 PACKAGE = str(Path(qwidgets.__file__).parent)
 MOMENTS = ("call", "c_return")
@@ -218,7 +218,7 @@ def test_who_reads_while_batches_are_counted_finds_whole_ones(tmp_path: Path) ->
 
 def table_of(values: list[float]) -> Table:
     table = Table(torch.device("cpu"))
-    qwidgets.kernels.count(torch.tensor(values), table)
+    qwidgets.histograms.kernels.count(torch.tensor(values), table)
     return table
 
 
@@ -256,7 +256,7 @@ def test_counters_of_a_device_are_handed_over_too() -> None:
     sources, targets = [BitHistogram()], [BitHistogram()]
     for values in ([1.0, -3.0], [0.25], []):
         sources[0]._tables.setdefault(device, Table(device))
-        qwidgets.kernels.count(torch.tensor(values), sources[0]._tables[device])
+        qwidgets.histograms.kernels.count(torch.tensor(values), sources[0]._tables[device])
         move_counts(sources, targets)
     assert targets[0] == BitHistogram().update(torch.tensor([1.0, -3.0, 0.25]))
     assert sources[0].count == 0

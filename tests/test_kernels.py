@@ -15,9 +15,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwidgets import kernels
-from qwidgets.kernels import cpu, cpu_threads, grid, reference
-from qwidgets.kernels.table import Counts, Table, add_counts, no_counts
+from qwidgets.histograms import kernels
+from qwidgets.histograms.kernels import cpu, cpu_threads, grid, reference
+from qwidgets.histograms.kernels.table import Counts, Table, add_counts, no_counts
 from tests.waiting import LONG
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -208,8 +208,10 @@ class TestThreads:
     def test_are_made_anew_in_a_forked_process(self) -> None:
         script = """
 import os, torch
-from qwidgets.kernels import count, cpu_threads, grid
-from qwidgets.kernels.table import Table
+from qwidgets.histograms.kernels import count
+from qwidgets.histograms.kernels import cpu_threads
+from qwidgets.histograms.kernels import grid
+from qwidgets.histograms.kernels.table import Table
 cpu_threads._openmp = lambda: None
 torch.set_num_threads(1)  # torch's own threads do not outlive a fork
 torch.get_num_threads = lambda: 2
@@ -226,7 +228,7 @@ assert os.waitpid(child, 0)[1] == 0
         subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=LONG)
 
     def test_nothing_is_compiled_by_importing(self) -> None:
-        script = "from qwidgets.kernels import cpu_loops; assert not cpu_loops.sweep32.signatures"
+        script = "from qwidgets.histograms.kernels import cpu_loops; assert not cpu_loops.sweep32.signatures"
         subprocess.run([sys.executable, "-c", script], check=True, timeout=LONG)
 
 
@@ -275,7 +277,7 @@ def test_the_triton_kernel_counts_right_when_interpreted() -> None:
 @pytest.fixture
 def interpreted() -> ModuleType:
     """The Triton kernel, run by Triton's interpreter on the CPU."""
-    return importlib.import_module("qwidgets.kernels.cuda")
+    return importlib.import_module("qwidgets.histograms.kernels.cuda")
 
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="runs in a process of its own")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwidgets.errors import FormatError
-from qwidgets.fixed_point import NOTATIONS, OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats.fixed_point import NOTATIONS
 
 S8 = FixedPoint(8, 3)
 U8 = FixedPoint(8, 4, signed=False)

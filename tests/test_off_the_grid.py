@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qwidgets import BitHistogram, Calibration, FixedPoint, Plan, calibrate
 from qwidgets.errors import DataError
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS
+from qwidgets.formats import OVERFLOWS, ROUNDINGS
 
 Values = npt.NDArray[np.float64]
 

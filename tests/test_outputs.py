@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
-from qwidgets.export.report import write
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import write
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
-from qwidgets.validating.output_errors import OutputErrors
 from qwidgets.validation import health, sensitivity, validate
+from qwidgets.validation.output_errors import OutputErrors
 
 
 class Heads(nn.Module):

@@ -4,12 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwidgets.accumulator_format import ACCUMULATOR
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, FormatError
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import ACCUMULATOR, OVERFLOWS, ROUNDINGS, FixedPoint, PerChannel
+from qwidgets.histograms import BitHistogram
 from qwidgets.plan import Plan
 from qwidgets.schemes import SPREAD, least_squares, mse
 from qwidgets.simulation import quantize

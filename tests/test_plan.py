@@ -9,9 +9,9 @@ import torch
 
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import FileError, FormatError, PlanError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Change
+from qwidgets.tuning import Change
 
 WIDE = FixedPoint.from_window(3, -3)
 FINE = FixedPoint.from_window(-1, -7)

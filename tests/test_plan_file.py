@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from qwidgets import Calibration, FixedPoint, Plan, calibrate, checked_json
+from qwidgets import Calibration, FixedPoint, Plan, calibrate
 from qwidgets.errors import EditedFileWarning, FileError, PlanError, QwidgetsError
-from qwidgets.planning import plan_file
+from qwidgets.files import checked_json
+from qwidgets.tuning import plan_file
 from tests.loud_and_quiet import mendable
 from tests.mutations import mutated
 

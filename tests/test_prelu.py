@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from tests import integer_reference as reference

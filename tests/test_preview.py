@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qwidgets.bit_histogram import BitHistogram
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.histograms import BitHistogram
 from tests.value_kinds import DATASETS, WORKED_EXAMPLE
 
 
 @dataclass
-class Outcome:
+class FloatReference:
     """What a format does to values, found from the values."""
 
     underflow: int
@@ -26,7 +26,7 @@ class Outcome:
     signal: float
 
 
-def brute_force(values: npt.NDArray[Any], fmt: FixedPoint) -> Outcome:
+def brute_force(values: npt.NDArray[Any], fmt: FixedPoint) -> FloatReference:
     """Round each value by the definition of the rounding, compare with the range, and take errors from `quantize`."""
     finite = values[np.isfinite(values)].astype(np.float64)
     steps = np.ldexp(finite, fmt.fraction_length)
@@ -41,7 +41,7 @@ def brute_force(values: npt.NDArray[Any], fmt: FixedPoint) -> Outcome:
     low, high = fmt.min / fmt.step, fmt.max / fmt.step
     with np.errstate(over="ignore"):
         errors = fmt.quantize(finite) - finite
-    return Outcome(
+    return FloatReference(
         underflow=int(((finite != 0) & (rounded == 0)).sum()),
         overflow=int(((rounded < low) | (rounded > high)).sum() + np.isinf(values).sum()),
         mse=float(np.mean(errors**2)),

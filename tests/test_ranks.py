@@ -21,7 +21,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY
 PREAMBLE = """
 import fcntl, os, signal, sys, time
 import torch, torch.distributed as dist
-from qwidgets.calibrating import ranks
+from qwidgets.calibration import ranks
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import CalibrationError
 from tests.networks import ResNet, lively

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
+from qwidgets.histograms import BitHistogram
 from qwidgets.schemes import SCHEMES, choose, register_scheme
 
 LOGGED = np.array([0.03125, 0.25, 0.25, 0.5, 1, 2.1, -2.125, 8.25, 16.25])

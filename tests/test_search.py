@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qwidgets.adjusting.search import SHIFTS
+from qwidgets.adjusting.format_search import SHIFTS
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
 

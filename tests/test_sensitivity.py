@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
+from qwidgets.tuning import Format
 from qwidgets.validation import sensitivity, validate
 from tests.loud_and_quiet import loud_and_quiet
 from tests.networks import Block, Recurrent, Reused, TwoInputs, lively

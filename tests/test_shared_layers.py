@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from qwidgets.accumulator_format import ACCUMULATOR
 from qwidgets.calibration import calibrate
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.simulation import quantize
 from qwidgets.validation import health, validate
 

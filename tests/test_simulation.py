@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, quantize, recapture
+from qwidgets.tuning import Format
 from tests import integer_reference as reference
 from tests.integer_reference import Ints
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from tests import integer_reference as reference

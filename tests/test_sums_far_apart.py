@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import ExportError
 from qwidgets.export import to_c, to_hls4ml, to_onnx
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.network import Network, capture
 from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, quantize

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.calibration import Calibration, calibrate
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.simulation import quantize
 from qwidgets.targets import TARGETS
 

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from qwidgets import examples
-from qwidgets.accumulator_format import ACCUMULATOR
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.targets import TARGETS, Target, check_formats

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.errors import DataError, PlanError
-from qwidgets.examples import digits
-from qwidgets.examples.handwritten_digits import Digits
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.examples import Digits, digits
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.validation import validate

@@ -10,7 +10,7 @@ import torch
 from qwidgets import BitHistogram, Calibration, FixedPoint, PerChannel, Plan, calibrate
 from qwidgets.calibration import calibration_steps
 from qwidgets.errors import CalibrationError, DataError, FormatError, PlanError
-from qwidgets.planning.plan_previews import count
+from qwidgets.tuning.plan_previews import count
 
 DATA = [torch.linspace(-1, 1, 32).reshape(8, 4)]
 

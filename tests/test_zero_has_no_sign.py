@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qwidgets import FixedPoint, PerChannel, calibrate, quantize
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS
+from qwidgets.formats import OVERFLOWS, ROUNDINGS
 
 NUMPY_FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
 TORCH_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -18,18 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets import schemes
-from qwidgets.adjusting import lockstep
+from qwidgets.adjusting import layerwise
 from qwidgets.adjusting.bias_correction import Correction, corrected, correction, counted, differ
 from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
 from qwidgets.adjusting.layer_inputs import Moments, moments
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
-from qwidgets.planning import accumulator_room
-from qwidgets.planning.adjustments import Rounding
-from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
+from qwidgets.tuning import Format, Rounding, accumulator_room
 
 DAMPINGS = (0.01, 0.1, 1.0)
 """Shares of the mean of the Hessian's diagonal that are added to it, so that few data do not decide too much."""
@@ -56,17 +53,17 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
     formats: dict[str, Format] = {}
     met: set[str] = set()
     with progress.over(len(network.layers), "round"):
-        for meeting in lockstep.meetings(network, plan.committed, before, bare, divided):
-            row = meeting.layer.weight_row
-            best = correction(meeting, plan)
+        for pair in layerwise.layer_pairs(network, plan.committed, before, bare, divided):
+            row = pair.layer.weight_row
+            best = correction(pair, plan)
             fmt = plan.committed[row]
             # A weight that several layers share is rounded for the first of them.
             if isinstance(fmt, FixedPoint | PerChannel) and row not in plan.locked and row not in met:
-                rounding, best = _better(meeting, plan, fmt, best)
+                rounding, best = _better(pair, plan, fmt, best)
                 if rounding is not None:
                     roundings[row], formats[row] = rounding, rounding.fmt
             met.add(row)
-            best.make(meeting, shifts, bare)
+            best.make(pair, shifts, bare)
             progress.step()
     if not formats and not differ(shifts, before.shifts):
         return Unchanged("no weight is better rounded otherwise, and no bias corrected, than as it is")
@@ -79,7 +76,7 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
 
 
 def _better(
-    meeting: lockstep.Meeting, plan: Plan, fmt: FixedPoint | PerChannel, best: Correction
+    pair: layerwise.LayerPair, plan: Plan, fmt: FixedPoint | PerChannel, best: Correction
 ) -> tuple[Rounding | None, Correction]:
     """Give the weight of a layer the rounding that does better than the present one, on the data that are kept aside.
 
@@ -92,20 +89,20 @@ def _better(
     -------
     None where nothing does better; and the correction of the bias that goes with it.
     """
-    found = moments(meeting)
+    found = moments(pair)
     if found is None:
         return None, best
-    row, chosen = meeting.layer.weight_row, None
-    weight, kept = meeting.adjusted[row], meeting.quantized.parameters[row]
+    row, chosen = pair.layer.weight_row, None
+    weight, kept = pair.adjusted[row], pair.quantized.parameters[row]
     for damping in DAMPINGS:
         rounded, codes = _rounded(weight.double().cpu(), found, fmt, damping, partial(_with_room, plan, row))
-        meeting.quantized.parameters[row] = rounded.from_integer(codes).to(weight)
-        correct = correction(meeting, plan)
+        pair.quantized.parameters[row] = rounded.from_integer(codes).to(weight)
+        correct = correction(pair, plan)
         if surely_less(correct.errors, best.errors):
             offsets = codes - rounded.to_integer(weight.cpu())
             chosen = Rounding(rounded, offsets.numpy().astype(np.int16))
-            best, kept = correct, meeting.quantized.parameters[row]
-    meeting.quantized.parameters[row] = kept
+            best, kept = correct, pair.quantized.parameters[row]
+    pair.quantized.parameters[row] = kept
     return chosen, best
 
 

@@ -17,15 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qwidgets.adjusting import lockstep
+from qwidgets.adjusting import layerwise
 from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network
-from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
-from qwidgets.planning.adjustments import Adjustments, Array
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
+from qwidgets.tuning import Adjustments, Array
 
 TURNS = 4
 """Newton steps towards the least squared error; the activation function bends between them."""
@@ -42,8 +41,8 @@ def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Pr
     judging = Judging(model, network, plan, divided)
     shifts = dict(before.shifts)
     with progress.over(len(network.layers), "correct bias"):
-        for meeting in lockstep.meetings(network, plan.committed, before, bare, divided):
-            correction(meeting, plan).make(meeting, shifts, bare)
+        for pair in layerwise.layer_pairs(network, plan.committed, before, bare, divided):
+            correction(pair, plan).make(pair, shifts, bare)
             progress.step()
     if not differ(shifts, before.shifts):
         return Unchanged("no bias is better corrected than as it is")
@@ -89,35 +88,35 @@ class Correction:
     rounded: Tensor | None
     errors: Tensor
 
-    def make(self, meeting: lockstep.Meeting, shifts: dict[str, Array], bare: dict[str, Tensor]) -> None:
+    def make(self, pair: layerwise.LayerPair, shifts: dict[str, Array], bare: dict[str, Tensor]) -> None:
         """Give the quantized side this bias, and note by how much it differs from what it was without corrections."""
-        row = meeting.layer.bias_row
+        row = pair.layer.bias_row
         if row is not None and self.bias is not None and self.rounded is not None:
             shifts[row] = (self.bias - bare[row].double().cpu()).numpy()
-            meeting.quantized.parameters[row] = self.rounded.to(meeting.adjusted[row].dtype)
+            pair.quantized.parameters[row] = self.rounded.to(pair.adjusted[row].dtype)
 
 
-def correction(meeting: lockstep.Meeting, plan: Plan) -> Correction:
+def correction(pair: layerwise.LayerPair, plan: Plan) -> Correction:
     """Find what is best done to the bias of a layer, whose weight may have been changed before."""
-    row = meeting.layer.bias_row
-    seen, aside = ([(meeting.activated(left), right) for left, right in pairs] for pairs in meeting.outputs())
-    present = _errors(aside, None, meeting)
+    row = pair.layer.bias_row
+    seen, aside = ([(pair.activated(left), right) for left, right in pairs] for pairs in pair.outputs())
+    present = _errors(aside, None, pair)
     if row is None or row in plan.locked:
         return Correction(None, None, present.sum(1))
     fmt = plan.committed[row]
-    rounded = meeting.quantized.parameters[row].double().cpu()
-    wanted = rounded + least_squares_shift(seen, meeting)
+    rounded = pair.quantized.parameters[row].double().cpu()
+    wanted = rounded + least_squares_shift(seen, pair)
     becomes = fmt.quantize(wanted) if isinstance(fmt, FixedPoint | PerChannel) else wanted
-    moved = _errors(aside, becomes - rounded, meeting)
+    moved = _errors(aside, becomes - rounded, pair)
     better = surely_less(moved, present)
     errors = torch.where(better, moved, present).sum(1)
     if not better.any():
         return Correction(None, None, errors)
-    bias = torch.where(better, wanted, meeting.adjusted[row].double().cpu())
+    bias = torch.where(better, wanted, pair.adjusted[row].double().cpu())
     return Correction(bias, torch.where(better, becomes, rounded), errors)
 
 
-def least_squares_shift(pairs: lockstep.Pairs, meeting: lockstep.Meeting) -> Tensor:
+def least_squares_shift(pairs: layerwise.Pairs, pair: layerwise.LayerPair) -> Tensor:
     """Give by how much each output channel of the quantized layer is best shifted, float64, (channels,).
 
     Parameters
@@ -125,14 +124,14 @@ def least_squares_shift(pairs: lockstep.Pairs, meeting: lockstep.Meeting) -> Ten
     pairs
         What leaves the layer: in float after its activation function, quantized before that.
     """
-    axis = _channels(meeting)
+    axis = _channels(pair)
     shift = torch.zeros(pairs[0][1].shape[axis], dtype=torch.float64)
     agreed = torch.ones_like(shift)
-    for turn in range(TURNS if meeting.layer.activation_node else 1):
+    for turn in range(TURNS if pair.layer.activation_node else 1):
         sums = torch.zeros(2, 2, len(shift), dtype=torch.float64)
         seen = 0
         for outputs, quantized in pairs:
-            first, second = _derivatives(outputs, quantized, shift, meeting)
+            first, second = _derivatives(outputs, quantized, shift, pair)
             for half in (0, 1):  # sample after sample in turn
                 own = slice((half + seen) % 2, None, 2)
                 sums[half] += torch.stack([first[own].sum(0), second[own].sum(0)])
@@ -146,40 +145,40 @@ def least_squares_shift(pairs: lockstep.Pairs, meeting: lockstep.Meeting) -> Ten
     return shift
 
 
-def _derivatives(outputs: Tensor, quantized: Tensor, shift: Tensor, meeting: lockstep.Meeting) -> tuple[Tensor, Tensor]:
+def _derivatives(outputs: Tensor, quantized: Tensor, shift: Tensor, pair: layerwise.LayerPair) -> tuple[Tensor, Tensor]:
     """Give half the first and second derivative of each sample's squared error by each channel's shift."""
     with torch.enable_grad():
-        moved = _moved(quantized, shift, meeting).requires_grad_()
-        activated = meeting.activated(moved)
+        moved = _moved(quantized, shift, pair).requires_grad_()
+        activated = pair.activated(moved)
         (gains,) = torch.autograd.grad(activated.sum(), moved)
     errors = activated.detach() - outputs
-    return _by_channel(errors * gains, meeting), _by_channel(gains.square(), meeting)
+    return _by_channel(errors * gains, pair), _by_channel(gains.square(), pair)
 
 
-def _errors(pairs: lockstep.Pairs, shift: Tensor | None, meeting: lockstep.Meeting) -> Tensor:
+def _errors(pairs: layerwise.Pairs, shift: Tensor | None, pair: layerwise.LayerPair) -> Tensor:
     """Give the squared error after the activation function, float64, (samples of all batches, channels)."""
     errors = []
     for outputs, quantized in pairs:
-        activated = meeting.activated(_moved(quantized, shift, meeting))
-        errors.append(_by_channel((activated - outputs).square(), meeting))
+        activated = pair.activated(_moved(quantized, shift, pair))
+        errors.append(_by_channel((activated - outputs).square(), pair))
     return torch.cat(errors)
 
 
-def _moved(values: Tensor, shift: Tensor | None, meeting: lockstep.Meeting) -> Tensor:
+def _moved(values: Tensor, shift: Tensor | None, pair: layerwise.LayerPair) -> Tensor:
     """Give values with each channel shifted, in float32 at least: a shift may be less than a float16 can tell."""
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     if shift is None:
         return wide
-    channel = _channels(meeting) % values.ndim
+    channel = _channels(pair) % values.ndim
     return wide + shift.reshape(-1, *[1] * (values.ndim - 1 - channel)).to(wide)
 
 
-def _by_channel(values: Tensor, meeting: lockstep.Meeting) -> Tensor:
+def _by_channel(values: Tensor, pair: layerwise.LayerPair) -> Tensor:
     """Sum up each channel of each sample, float64."""
-    channel = _channels(meeting) % values.ndim
+    channel = _channels(pair) % values.ndim
     places = [other for other in range(1, values.ndim) if other != channel]
     return (values.sum(places, dtype=torch.float64) if places else values.double()).cpu()
 
 
-def _channels(meeting: lockstep.Meeting) -> int:
-    return -1 if meeting.layer.operation == "linear" else 1
+def _channels(pair: layerwise.LayerPair) -> int:
+    return -1 if pair.layer.operation == "linear" else 1

@@ -1,7 +1,7 @@
 """Equalization: channels scaled so that quiet ones use more of the window that their tensor's loudest one fills.
 
 Every channel of an activation is multiplied by a factor, the layers before and after it are scaled to match, and
-clamps move with it: the network computes what it did (`qwidgets.planning.channel_groups`). Since a factor may be any
+clamps move with it: the network computes what it did (`qwidgets.tuning.channel_groups`). Since a factor may be any
 number, it does for power-of-two formats what a free scale for each channel would do, and hardware sees nothing of it.
 
 What an activation's channel gains when it is scaled up, the weights that read it lose: beside those of the other
@@ -22,19 +22,15 @@ from torch import Tensor, nn
 
 from qwidgets import schemes
 from qwidgets.adjusting.kept_aside import Judging, divide
-from qwidgets.adjusting.lockstep import Side
-from qwidgets.bit_histogram import BitHistogram
-from qwidgets.calibrating.calibrated import Calibration
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.adjusting.layerwise import NetworkState
+from qwidgets.calibration import Calibration
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.histograms import BitHistogram
 from qwidgets.network import Network
-from qwidgets.per_channel import PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
-from qwidgets.planning import accumulator_room, channel_groups
-from qwidgets.planning.adjustments import Adjustments
-from qwidgets.planning.channel_groups import ChannelGroup
-from qwidgets.planning.plan_state import Format
 from qwidgets.progress import Progress
 from qwidgets.simulation import recapture
+from qwidgets.tuning import Adjustments, ChannelGroup, Format, accumulator_room, channel_groups
 
 MOST = 64.0
 """A channel that stays below the largest one by more than this factor is treated as if it did so by this: one that is
@@ -138,7 +134,7 @@ def _run(network: Network, leaves: list[list[Any]], observe: Any, progress: Prog
     rows = {node: row for row, node in network.nodes.items()}
     with torch.no_grad():
         for batch in leaves:
-            side = Side(network, {row.name: None for row in network.rows}, [batch])
+            side = NetworkState(network, {row.name: None for row in network.rows}, [batch])
             for node in network.graph.graph.nodes:
                 if node.op == "output":
                     break

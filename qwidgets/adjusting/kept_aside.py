@@ -12,15 +12,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing.inputs import TensorSpec
 from qwidgets.errors import DataError
-from qwidgets.network import Network, unwrapped
+from qwidgets.feeding import Fed, fed
+from qwidgets.network import Network, TensorSpec, unwrapped
 from qwidgets.plan import Plan
-from qwidgets.planning.adjustments import Adjustments
-from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, device_of
-from qwidgets.validating.feeding import Fed, fed
-from qwidgets.validating.outcome import Outcome
+from qwidgets.tuning import Adjustments, Format
+from qwidgets.validation import FloatReference
 
 ONE_IN = 4
 """One batch of so many is kept aside; of fewer batches, one sample of so many in each."""
@@ -121,7 +119,7 @@ class Judging:
     def __init__(self, model: nn.Module, network: Network, plan: Plan, divided: Divided) -> None:
         self._model = unwrapped(model)
         self._divided = divided
-        self._outcome = Outcome(_nothing, network, divided.aside)
+        self._outcome = FloatReference(_nothing, network, divided.aside)
         self._before = self._sqnr_db(network, plan.committed, plan.adjustments)
 
     def verdict(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> Verdict:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qwidgets.adjusting.lockstep import Meeting
-from qwidgets.integers.program import arguments
+from qwidgets.adjusting.layerwise import LayerPair
+from qwidgets.network import arguments
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Moments:
     cross: Tensor
 
 
-def moments(meeting: Meeting) -> Moments | None:
+def moments(pair: LayerPair) -> Moments | None:
     """Give the moments of a layer's inputs; None for a layer that has not this form."""
-    layer = meeting.layer
-    weight = meeting.reference.parameters[layer.weight_row]
+    layer = pair.layer
+    weight = pair.reference.parameters[layer.weight_row]
     given = arguments(layer.node)
     if layer.operation not in ("linear", "conv1d", "conv2d") or isinstance(given.get("padding"), str):
         return None
@@ -38,7 +38,7 @@ def moments(meeting: Meeting) -> Moments | None:
     own: Any = 0.0
     cross: Any = 0.0
     sums: list[Any] = [0.0, 0.0]
-    for reference, quantized in meeting.inputs:
+    for reference, quantized in pair.inputs:
         wide = torch.promote_types(torch.promote_types(reference.dtype, quantized.dtype), torch.float32)
         columns = [_columns(value.to(wide), weight, given) for value in (reference, quantized)]
         own = own + (columns[1] @ columns[1].transpose(1, 2)).double()

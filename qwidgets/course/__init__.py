@@ -51,7 +51,7 @@ def ask(key: str, widget: Any = None) -> Any:
     DataError
         There is no such exercise.
     """
-    from qwidgets.widgets.question import Question  # widgets are loaded when they are shown
+    from qwidgets.widgets.teaching import Question  # widgets are loaded when they are shown
 
     return Question(_exercise(key), widget)
 

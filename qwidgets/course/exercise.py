@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from qwidgets.errors import DataError, QwidgetsError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.teaching.pasted import as_values
+from qwidgets.formats import FixedPoint
+from qwidgets.teaching import as_values
 
 UNANSWERED = ("", "...", "…", "?")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from qwidgets.course.exercise import Exercise, a_format, a_number, differing, same, words
 from qwidgets.course.exercise import numbers as several
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.teaching.bits import ideal_bits, word
+from qwidgets.formats import FixedPoint
+from qwidgets.teaching import ideal_bits, word
 
 WORD = FixedPoint(8, 3)
 NEGATIVE = -2.125

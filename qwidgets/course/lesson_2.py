@@ -5,10 +5,8 @@ import dataclasses
 import numpy as np
 
 from qwidgets.course.exercise import Exercise, a_format, a_number, same, words
-from qwidgets.fixed_point import ROUNDINGS, FixedPoint
-from qwidgets.teaching.bits import count_outcomes
-from qwidgets.teaching.lesson_steps import PRESETS, WINDOW
-from qwidgets.teaching.ties import mean_errors
+from qwidgets.formats import ROUNDINGS, FixedPoint
+from qwidgets.teaching import PRESETS, WINDOW, count_outcomes, mean_errors
 
 VALUES = PRESETS["worked example"].values
 TIES = np.arange(0.5, 8)

@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.course.exercise import Exercise, a_format, a_number, same
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.teaching.bits import count_outcomes, msbs_of
-from qwidgets.teaching.lesson_steps import PRESETS
-from qwidgets.teaching.signals import sqnr_db
+from qwidgets.formats import FixedPoint
+from qwidgets.histograms import BitHistogram
+from qwidgets.teaching import PRESETS, count_outcomes, msbs_of, sqnr_db
 
 VALUES = PRESETS["worked example"].values
 WEIGHTS = PRESETS["ten thousand weights"].values

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwidgets.course.exercise import Exercise, a_format, a_number, differing, numbers, same
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 
 INPUT, WEIGHT, OUTPUT = FixedPoint(8, 7), FixedPoint(8, 6), FixedPoint(8, 5)
 X = np.array([0.50, -0.25, 0.99, 0.125, -0.70, 0.33, 0.0, 0.81, -0.99])

@@ -7,7 +7,7 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.course.exercise import Exercise, a_number, words
 from qwidgets.errors import DataError
 from qwidgets.examples import digits
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 
 TENSOR = "blocks.0.depthwise.weight"

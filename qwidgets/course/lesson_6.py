@@ -6,7 +6,7 @@ import numpy as np
 
 from qwidgets.course.exercise import Exercise, a_number, differing, numbers, same
 from qwidgets.errors import DataError, FormatError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 
 WANTED = FixedPoint.from_window(3, -3, rounding="half_even")
 FOREIGN = "fixdt(0,16,18)"

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from qwidgets.atomic_file import replacing
 from qwidgets.examples.handwritten_digits import WEIGHTS, DigitsNet, split
+from qwidgets.files import replacing
 
 
 def train(data: TensorDataset, epochs: int = 60, seed: int = 0) -> DigitsNet:

@@ -6,6 +6,7 @@ Packages that only one target needs are imported when it is asked for.
 
 from qwidgets.export.hls4ml_file import write_hls4ml
 from qwidgets.export.record import to_csv, to_json
+from qwidgets.export.report import write
 from qwidgets.export.to_aimet import to_aimet
 from qwidgets.export.to_c import to_c
 from qwidgets.export.to_espdl import to_espdl
@@ -24,5 +25,6 @@ __all__ = [
     "to_json",
     "to_onnx",
     "to_qonnx",
+    "write",
     "write_hls4ml",
 ]

@@ -6,8 +6,8 @@ from pprint import pformat
 
 from torch import nn
 
-from qwidgets.atomic_file import replacing
 from qwidgets.export.to_hls4ml import to_hls4ml
+from qwidgets.files import replacing
 from qwidgets.plan import Plan
 
 HEAD = '''"""Formats of a network for hls4ml.

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from qwidgets.accumulator_format import in_steps
-from qwidgets.capturing import operations
 from qwidgets.errors import FormatError
 from qwidgets.export.hls4ml_operation import Operation, Piece, holding, written
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.integers.accumulation import Codes
+from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, in_steps
+from qwidgets.network import operations
+from qwidgets.simulation import Codes
 
 Translation = Callable[[Operation], list[Piece]]
 

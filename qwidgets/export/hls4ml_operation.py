@@ -7,12 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.program import Parameter, Program
-from qwidgets.integers.rules import Operand
+from qwidgets.formats import FixedPoint
+from qwidgets.network import operations
+from qwidgets.simulation import Codes, Operand, Parameter, Program
 
 Types = Mapping[str, str]
 """By the names that hls4ml has for them (result, weight, bias, accum, scale): what a layer's numbers are kept in."""

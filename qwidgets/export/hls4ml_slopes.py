@@ -11,8 +11,7 @@ from torch import nn
 
 from qwidgets.export.hls4ml_layers import TRANSLATIONS
 from qwidgets.export.hls4ml_operation import Operation, Piece, holding
-from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import constant
+from qwidgets.simulation import Codes, constant
 
 
 def _leaky_relu(operation: Operation) -> list[Piece]:

@@ -15,11 +15,10 @@ import torch
 from torch import nn
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
-from qwidgets.export.committed import required
-from qwidgets.integers.program import constant_rows
-from qwidgets.network import Network, unwrapped
+from qwidgets.export.export_input import required
+from qwidgets.network import Network, operations, unwrapped
+from qwidgets.simulation import constant_rows
 
 OPSET = 18
 

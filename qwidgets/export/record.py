@@ -17,15 +17,13 @@ from typing import Any
 
 from torch import nn
 
-from qwidgets.accumulator_format import AccumulatorFormat, stored
-from qwidgets.atomic_file import replacing
-from qwidgets.capturing.rows import Row
 from qwidgets.errors import ExportError
-from qwidgets.export.committed import committed_network
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.export.export_input import committed_network
+from qwidgets.files import replacing
+from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel, stored
+from qwidgets.network import Row
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Commit, Format
+from qwidgets.tuning import Commit, Format
 
 SCHEMA = 1
 """The version of the layout, in each record; a change that readers would notice makes it higher."""

@@ -18,18 +18,15 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from qwidgets.atomic_file import replacing
 from qwidgets.errors import PlanError
-from qwidgets.pictures import figures, heat_picture
-from qwidgets.pictures.heat_picture import BitRange
-from qwidgets.pictures.plan_picture import window_of
-from qwidgets.pictures.written import parts, written
+from qwidgets.files import replacing
+from qwidgets.pictures import BitRange, figures, heat_picture, parts, window_of, written
 
 if TYPE_CHECKING:
     from qwidgets.calibration import Calibration
+    from qwidgets.histograms import Preview
     from qwidgets.plan import Plan
-    from qwidgets.planning.plan_state import Commit
-    from qwidgets.preview import Preview
+    from qwidgets.tuning import Commit
 
 CHANGES_SHOWN = 12
 MOST_NAMED = 12

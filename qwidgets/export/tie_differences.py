@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from qwidgets.adjusting.lockstep import leaves_of
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.program import Parameter, Program
-from qwidgets.simulation import QuantizedNetwork
+from qwidgets.adjusting import leaves_of
+from qwidgets.formats import FixedPoint
+from qwidgets.simulation import Parameter, Program, QuantizedNetwork
 
 COLUMNS = ("rounding", "values", "ties", "differing")
 

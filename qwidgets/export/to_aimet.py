@@ -10,12 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from qwidgets.atomic_file import replacing
 from qwidgets.errors import ExportError
-from qwidgets.export.committed import committed_network
+from qwidgets.export.export_input import committed_network
 from qwidgets.export.onnx_names import onnx_names
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.per_channel import CHANNELS_FIRST, PerChannel
+from qwidgets.files import replacing
+from qwidgets.formats import CHANNELS_FIRST, MAX_WORD_LENGTH, FixedPoint, PerChannel
 from qwidgets.plan import Plan
 
 VERSION = "1.0.0"

@@ -14,7 +14,7 @@ from qwidgets.export.c_code import vectors, writing
 from qwidgets.export.c_code.folder import check_folder, replace_folder
 from qwidgets.export.c_code.lowering import lower
 from qwidgets.export.c_code.names import SOURCES
-from qwidgets.export.committed import network_of_fixed_sizes
+from qwidgets.export.export_input import network_of_fixed_sizes
 from qwidgets.plan import Plan
 
 PRODUCTS = ("self_test",)

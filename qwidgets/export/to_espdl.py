@@ -13,16 +13,14 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from qwidgets.atomic_file import replacing
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
-from qwidgets.export.committed import committed_network, required
+from qwidgets.export.export_input import committed_network, required
 from qwidgets.export.onnx_names import OnnxNames, onnx_names
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.network import Network, Row
-from qwidgets.per_channel import PerChannel
+from qwidgets.files import replacing
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.network import Network, Row, operations
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
+from qwidgets.tuning import Format
 
 Target = Literal["esp32p4", "esp32s3", "c"]
 

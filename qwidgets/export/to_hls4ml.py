@@ -12,18 +12,16 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError, FormatError
 from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translations
-from qwidgets.export.committed import network_of_fixed_sizes, required
+from qwidgets.export.export_input import network_of_fixed_sizes, required
 from qwidgets.export.hls4ml_layers import TRANSLATIONS, identity
 from qwidgets.export.hls4ml_names import input_name, layer_name
 from qwidgets.export.hls4ml_operation import Operation, Piece, Types, holding, written
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.program import Parameter, arguments
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.network import arguments, operations
 from qwidgets.plan import Plan
-from qwidgets.simulation import QuantizedNetwork
+from qwidgets.simulation import Parameter, QuantizedNetwork
 
 BACKEND = "Vitis"
 """The configuration is written for it; Vivado reads the same."""

@@ -18,12 +18,12 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.errors import ExportError
-from qwidgets.export.committed import committed_network, required
+from qwidgets.export.export_input import committed_network, required
 from qwidgets.export.onnx_model import exactness
 from qwidgets.export.onnx_model.dialects import QDQ, Dialect
 from qwidgets.export.onnx_model.translation import Translation
 from qwidgets.export.tie_differences import COLUMNS, tie_differences
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork
 

@@ -5,7 +5,7 @@ import base64
 from qwidgets.pictures import heat_picture
 from qwidgets.pictures.heat_picture import BitRange, Window
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
+from qwidgets.tuning import Format
 
 
 def picture(plan: Plan) -> str:

@@ -1,9 +1,7 @@
 """A format in words, short enough for a cell of a table."""
 
-from qwidgets.accumulator_format import AccumulatorFormat
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
-from qwidgets.planning.plan_state import Format, NumberFormat
+from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel
+from qwidgets.tuning import Format, NumberFormat
 
 
 def written(fmt: Format) -> str:

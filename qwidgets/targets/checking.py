@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from qwidgets.errors import FormatError, PlanError
-from qwidgets.integers.program import Program
-from qwidgets.pictures.written import written
-from qwidgets.simulation import recapture
-from qwidgets.targets import misfits, pair_sums, wiring
-from qwidgets.targets.misfits import Misfit
+from qwidgets.pictures import written
+from qwidgets.simulation import Program, recapture
+from qwidgets.targets import format_rules, graph_rules, pair_sums
+from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target
 
@@ -70,8 +69,8 @@ def check_formats(plan: "Plan", target: str | Target) -> pd.DataFrame:
 def _of_formats(plan: "Plan", target: Target) -> Iterator[Misfit]:
     formats = {name: plan[name] for name in plan}
     for row in plan.rows:
-        yield from misfits.of_operation(target, row)
-        yield from misfits.of_format(target, row, formats[row.name], formats.get(row.layer))
+        yield from format_rules.of_operation(target, row)
+        yield from format_rules.of_format(target, row, formats[row.name], formats.get(row.layer))
 
 
 def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Misfit]:
@@ -83,12 +82,12 @@ def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Mi
         yield Misfit(None, str(error), "choose another format for what is named")
         return
     of_rows = [
-        *wiring.of_fused_operations(target, network, program),
-        *wiring.of_shifts(target, network, program),
-        *wiring.of_biases(target, network, program, formats),
-        *wiring.of_words(target, program),
-        *wiring.of_shared(target, network, formats),
-        *wiring.of_float_islands(target, network, program),
+        *graph_rules.of_fused_operations(target, network, program),
+        *graph_rules.of_shifts(target, network, program),
+        *graph_rules.of_biases(target, network, program, formats),
+        *graph_rules.of_words(target, program),
+        *graph_rules.of_shared(target, network, formats),
+        *graph_rules.of_float_islands(target, network, program),
         *pair_sums.of_pair_sums(target, network, program),
     ]
     yield from (misfit for misfit in of_rows if misfit.name in plan)  # what nothing uses has no row

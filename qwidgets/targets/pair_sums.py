@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from qwidgets.capturing import operations
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.program import Program
-from qwidgets.network import Layer, Network
-from qwidgets.targets.misfits import Misfit
+from qwidgets.formats import FixedPoint
+from qwidgets.network import Layer, Network, operations
+from qwidgets.simulation import Program
+from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.target import Target
 
 SAFE_WEIGHT_BITS = 7

@@ -6,21 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qwidgets import schemes
-from qwidgets.accumulator_format import ACCUMULATOR, AccumulatorFormat
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.planning import accumulator_room, plan_formats, shared_constants
-from qwidgets.planning.accumulator_room import Room
-from qwidgets.planning.plan_state import Format
+from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint
 from qwidgets.simulation import recapture
-from qwidgets.targets import misfits, wiring
+from qwidgets.targets import format_rules, graph_rules
 from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target, storage
+from qwidgets.tuning import Format, Room, accumulator_room, plan_formats, shared_constants
 
 if TYPE_CHECKING:
     from qwidgets.calibration import Calibration
-    from qwidgets.capturing.rows import Row
+    from qwidgets.network import Row
     from qwidgets.plan import Plan
 
 
@@ -61,7 +58,7 @@ def propose(
     chosen: dict[str, Format] = {}
     left_out: dict[str, str] = {}
     for row in map(plan.row, names):
-        if against := next(misfits.of_operation(target, row), None):
+        if against := next(format_rules.of_operation(target, row), None):
             left_out[row.name] = against.reason
         elif row.name not in plan.locked:
             if _sums_with(target, calibration, row):
@@ -70,7 +67,7 @@ def propose(
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
-        _share(wiring.sharing(target, recapture(plan.model, plan)), chosen, formats)
+        _share(graph_rules.sharing(target, recapture(plan.model, plan)), chosen, formats)
     room = accumulator_room.leave(
         calibration,
         formats,
@@ -82,7 +79,7 @@ def propose(
     chosen |= room.formats
     formats |= room.formats
     for row in map(plan.row, names):  # once what leaves each layer is known
-        against = next(misfits.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
+        against = next(format_rules.of_format(target, row, formats[row.name], formats.get(row.layer)), None)
         if against and row.name not in left_out:
             left_out[row.name] = f"is locked, and {against.reason}" if row.name in plan.locked else against.reason
             chosen.pop(row.name, None)

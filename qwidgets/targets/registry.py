@@ -5,8 +5,8 @@ import difflib
 from types import MappingProxyType
 
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS
-from qwidgets.integers.rules import RULES
+from qwidgets.formats import MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS
+from qwidgets.simulation import RULES
 from qwidgets.targets.target import Target
 
 _POOLS = frozenset(["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d"])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from qwidgets.capturing.rows import Kind
+from qwidgets.network import Kind
 
 BiasRule = Literal["any", "aligned", "accumulator"]
 

@@ -1,7 +1,7 @@
 """The bits of a number, and what a format makes of them: the table at the side of the bit explorer.
 
 Every float is a whole number times a power of two, so its bits are read from Python's integers and are exact. What
-becomes of many values at once is decided on arrays, by the arithmetic of `qwidgets.fixed_point`.
+becomes of many values at once is decided on arrays, by the arithmetic of `qwidgets.formats.fixed_point`.
 """
 
 import math
@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qwidgets import arithmetic
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint, arithmetic
 
 Floats = npt.NDArray[np.float64]
 

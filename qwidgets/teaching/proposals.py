@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qwidgets import schemes
-from qwidgets.bit_histogram import BitHistogram
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
+from qwidgets.histograms import BitHistogram
 
 
 class Proposal(NamedTuple):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from qwidgets.errors import DataError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.teaching.bits import OVERFLOW, outcomes
 from qwidgets.teaching.pasted import MOST_VALUES, as_values
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qwidgets.fixed_point import ROUNDINGS, FixedPoint
+from qwidgets.formats import ROUNDINGS, FixedPoint
 
 TIES = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
 

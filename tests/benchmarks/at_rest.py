@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration, calibration_steps
+from qwidgets.histograms import BitHistogram
 from qwidgets.network import Row
 
 VALUES = 50_000

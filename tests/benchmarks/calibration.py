@@ -26,8 +26,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.ao.quantization import HistogramObserver, MinMaxObserver
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import calibrate
+from qwidgets.histograms import BitHistogram
 from qwidgets.network import capture
 
 MEMORY_BATCHES, MEMORY_BATCH = (4, 16, 64), 4

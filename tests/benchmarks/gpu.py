@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.ao.quantization import HistogramObserver, MinMaxObserver
 
-from qwidgets.bit_histogram import BitHistogram
+from qwidgets.histograms import BitHistogram
 from qwidgets.network import capture
 
 

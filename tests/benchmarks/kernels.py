@@ -23,11 +23,10 @@ import numpy as np
 import torch
 from torch.ao.quantization import HistogramObserver
 
-from qwidgets import kernels
-from qwidgets.bit_histogram import BitHistogram
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.kernels import reference
-from qwidgets.kernels.table import Table
+from qwidgets.formats import FixedPoint
+from qwidgets.histograms import BitHistogram, kernels
+from qwidgets.histograms.kernels import reference
+from qwidgets.histograms.kernels.table import Table
 
 SIZES = {"cpu": (1_000, 100_000, 10_000_000), "cuda": (100_000, 10_000_000, 400_000_000)}
 TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -148,7 +147,7 @@ def first_count() -> dict[str, float]:
     """Seconds of the first count of a process, with nothing compiled before and with the compiled code on disk."""
     script = """
 import time, torch
-from qwidgets.bit_histogram import BitHistogram
+from qwidgets.histograms import BitHistogram
 started = time.perf_counter()
 BitHistogram().update(torch.randn(1_000_000))
 print(time.perf_counter() - started)

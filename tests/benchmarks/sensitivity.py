@@ -23,10 +23,10 @@ from torch import nn
 from qwidgets.calibration import calibrate
 from qwidgets.examples import digits
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, recapture
-from qwidgets.validating.output_errors import OutputErrors
+from qwidgets.tuning import Format
 from qwidgets.validation import sensitivity
+from qwidgets.validation.output_errors import OutputErrors
 from tests.benchmarks import photographs
 
 

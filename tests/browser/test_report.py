@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from qwidgets import examples
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import FileError, PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.validation import validate
 from tests.loud_and_quiet import loud_and_quiet

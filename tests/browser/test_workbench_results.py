@@ -10,7 +10,7 @@ from tests.browser.workbench_page import DIGITS, editor, select
 
 WAIT = """
 from qwidgets.validation import validate
-from qwidgets.widgets.samples import first
+from qwidgets.session.samples import first
 
 plan = workbench.wait()
 def top1(data=None):

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, expect
 
-from qwidgets.widgets.grid_adapter import HEADER_HEIGHT, ROW_HEIGHT
+from qwidgets.widgets.workbench.grid_adapter import HEADER_HEIGHT, ROW_HEIGHT
 from tests.browser.lab import REPOSITORY, NotebookPage
 
 DIGITS = """

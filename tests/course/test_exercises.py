@@ -10,9 +10,8 @@ import pytest
 from qwidgets import FixedPoint
 from qwidgets.course import EXERCISES, ask, check, lesson_3, lesson_4, lesson_5
 from qwidgets.errors import DataError
-from qwidgets.teaching.lesson_steps import PRESETS
-from qwidgets.widgets.bit_explorer import BitExplorer
-from qwidgets.widgets.question import Question
+from qwidgets.teaching import PRESETS
+from qwidgets.widgets.teaching import BitExplorer, Question
 
 QUICK = [key for key in EXERCISES if not key.startswith("5.")]
 WORKED = PRESETS["worked example"].values

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.simulation import QuantizedNetwork
 
 Codes = dict[str, NDArray[Any]]

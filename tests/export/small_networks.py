@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qwidgets import FixedPoint, Plan
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, PerChannel
 
 
 class Convolutions(nn.Module):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from qwidgets import calibrate
+from qwidgets.export import to_c
 from qwidgets.export.c_code.names import LONGEST_NAME, LONGEST_STRING, Names, comment, string
-from qwidgets.export.to_c import to_c
 from tests.export.hostile_names import TEXTS, mixtures
 
 STRICT = ("gcc", "-std=c99", "-trigraphs", "-pedantic", "-Wall", "-Wextra", "-Werror")

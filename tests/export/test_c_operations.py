@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qwidgets import Plan, calibrate, quantize
 from qwidgets.errors import ExportError
-from qwidgets.export.to_c import to_c
+from qwidgets.export import to_c
 from tests.export.small_networks import scramble
 
 

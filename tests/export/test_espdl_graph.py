@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError
-from qwidgets.export.to_espdl import to_espdl
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import to_espdl
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError
-from qwidgets.export.hls4ml_file import literal, write_hls4ml
-from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import hls4ml_model, to_hls4ml, write_hls4ml
+from qwidgets.export.hls4ml_file import literal
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from tests.export.hostile_names import TEXTS, mixtures

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from qwidgets import Plan, calibrate, export
-from qwidgets.pictures.figures import escaped
-from qwidgets.widgets import static_page
+from qwidgets.pictures import escaped
+from qwidgets.widgets.controls import static_page
 from tests.export.hostile_names import TEXTS, mixtures
 
 KEPT = [text for text in TEXTS if len(text) < 1000]

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets import calibrate, quantize
-from qwidgets.export.to_c import to_c
-from qwidgets.export.to_onnx import to_onnx
+from qwidgets.export import to_c, to_onnx
 from tests.export.onnx_runs import integers_in, integers_of
 
 INFINITE = float("inf")

@@ -13,11 +13,8 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError
-from qwidgets.export.to_aimet import to_aimet
-from qwidgets.export.to_c import to_c
-from qwidgets.export.to_espdl import to_espdl
-from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import hls4ml_model, to_aimet, to_c, to_espdl, to_hls4ml
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from tests.export.small_networks import scramble

@@ -15,11 +15,11 @@ from torch import nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError, FileError, PlanError
 from qwidgets.examples import Digits, digits
-from qwidgets.export.to_aimet import to_aimet
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import to_aimet
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import QuantizedNetwork, quantize
+from qwidgets.tuning import Format
 
 
 def digits_plan(example: Digits, per_channel: bool) -> Plan:

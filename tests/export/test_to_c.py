@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from qwidgets import Calibration, FixedPoint, Plan, calibrate, quantize
 from qwidgets.errors import DataError, ExportError, FileError, PlanError
 from qwidgets.examples import digits
-from qwidgets.export.to_c import to_c
-from qwidgets.fixed_point import ROUNDINGS
+from qwidgets.export import to_c
+from qwidgets.formats import ROUNDINGS
 from tests import integer_reference as reference
 from tests.export.small_networks import Convolutions, Gates, Sequences, Values, lively, scramble
 from tests.loud_and_quiet import loud_and_quiet

@@ -12,10 +12,10 @@ from torch import nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError, ExtraError, FileError, PlanError
 from qwidgets.examples import digits
-from qwidgets.export.to_espdl import to_espdl
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.export import to_espdl
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
+from qwidgets.tuning import Format
 
 LEAVES = {
     "stem.0": "/stem/stem.2/Relu",

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from qwidgets.calibration import calibrate
 from qwidgets.errors import ExportError, ExtraError, PlanError
 from qwidgets.examples import digits
-from qwidgets.export.to_hls4ml import hls4ml_model, to_hls4ml
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.export import hls4ml_model, to_hls4ml
+from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.planning.plan_state import Format
 from qwidgets.simulation import quantize
+from qwidgets.tuning import Format
 from tests.networks import lively
 
 Values = npt.NDArray[np.float64]

@@ -14,8 +14,7 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import ExportError, FileError, PlanError
 from qwidgets.export import to_csv, to_json
 from qwidgets.export.record import schema
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from tests.loud_and_quiet import loud_and_quiet

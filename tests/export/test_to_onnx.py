@@ -16,7 +16,7 @@ from qwidgets import Calibration, FixedPoint, Plan, calibrate, quantize
 from qwidgets.errors import DataError, ExportError, ExtraError, FileError, PlanError
 from qwidgets.examples import digits
 from qwidgets.export import to_onnx
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import PerChannel
 from tests.export.onnx_runs import checked, differing_rows, integers_in, integers_of, options_of, session_of
 from tests.loud_and_quiet import loud_and_quiet
 from tests.networks import ResNet, lively

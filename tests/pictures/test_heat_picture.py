@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from qwidgets.pictures import heat_picture
-from qwidgets.pictures.heat_picture import BitRange, Window
+from qwidgets.pictures import BitRange, Window, heat_picture
 
 
 def series(counts: dict[int, int]) -> "pd.Series[int]":

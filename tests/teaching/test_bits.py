@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwidgets import FixedPoint
-from qwidgets.fixed_point import OVERFLOWS, ROUNDINGS
+from qwidgets.formats import OVERFLOWS, ROUNDINGS
 from qwidgets.teaching import bits
 
 WORKED = np.array([0.03125, 0.25, 0.25, 0.5, 1, 2.1, -2.125, 8.25, 16.25])

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwidgets import BitHistogram, FixedPoint
-from qwidgets.teaching.columns import MOST_COLUMNS, MOST_ROWS, Columns, MsbCounts, examples
+from qwidgets.teaching import Columns, MsbCounts, examples
+from qwidgets.teaching.columns import MOST_COLUMNS, MOST_ROWS
 
 values_of_any_size = st.lists(st.floats(width=64), max_size=60).map(lambda numbers: np.array(numbers, np.float64))
 windows = st.tuples(st.integers(-60, 60), st.integers(0, 30)).map(lambda w: FixedPoint.from_window(w[0], w[0] - w[1]))

@@ -10,8 +10,8 @@ import pytest
 
 from qwidgets import FixedPoint
 from qwidgets.errors import DataError, FormatError
-from qwidgets.teaching import signals
-from qwidgets.teaching.pasted import MOST_FAULTS, MOST_VALUES, Fault, as_values, read_numbers
+from qwidgets.teaching import as_values, read_numbers, signals
+from qwidgets.teaching.pasted import MOST_FAULTS, MOST_VALUES, Fault
 from tests.mutations import mutated
 
 pytestmark = pytest.mark.filterwarnings("ignore::scipy.io.wavfile.WavFileWarning")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwidgets.errors import DataError
-from qwidgets.teaching.pasted import as_values, read_numbers, written
+from qwidgets.teaching import as_values, read_numbers, written
 
 
 @settings(deadline=None)

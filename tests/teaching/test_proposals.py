@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from qwidgets import BitHistogram, FixedPoint
 from qwidgets.errors import PlanError
 from qwidgets.schemes import SCHEMES, register_scheme
-from qwidgets.teaching.proposals import propose
-from qwidgets.teaching.ties import RULES, TIES, mean_errors, rounding_table
+from qwidgets.teaching import RULES, TIES, mean_errors, propose, rounding_table
 
 LOGGED = BitHistogram().update(np.array([0.03125, 0.25, 0.25, 0.5, 1, 2.1, -2.125, 8.25, 16.25]))
 

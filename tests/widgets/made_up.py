@@ -6,9 +6,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from qwidgets.bit_histogram import BitHistogram
 from qwidgets.calibration import Calibration
-from qwidgets.capturing.rows import Row, digest_of
+from qwidgets.histograms import BitHistogram
+from qwidgets.network import Row, digest_of
 from qwidgets.plan import Plan
 
 Values = npt.NDArray[np.float32]

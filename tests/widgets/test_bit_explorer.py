@@ -9,9 +9,8 @@ import torch
 
 from qwidgets import FixedPoint
 from qwidgets.errors import DataError, PlanError
-from qwidgets.teaching import bits
-from qwidgets.teaching.lesson_steps import PRESETS, STEPS
-from qwidgets.widgets.bit_explorer import BitExplorer
+from qwidgets.teaching import PRESETS, STEPS, bits
+from qwidgets.widgets.teaching import BitExplorer
 
 WINDOW = FixedPoint.from_window(3, -3)
 

@@ -6,14 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from qwidgets.accumulator_format import ACCUMULATOR
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.plan import Plan
-from qwidgets.widgets import LayerTable, WindowEditor, Workbench, channel_words
-from qwidgets.widgets.channel_map import ChannelMap
+from qwidgets.widgets import LayerTable, WindowEditor, Workbench
+from qwidgets.widgets.workbench import channel_words
+from qwidgets.widgets.workbench.channel_map import ChannelMap
 from tests.test_per_channel import network
 from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of

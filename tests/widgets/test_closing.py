@@ -13,7 +13,7 @@ from ipywidgets.widgets import widget as registry
 
 from qwidgets import FixedPoint, calibrate
 from qwidgets.course import ask
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import PerChannel
 from qwidgets.plan import Plan
 from qwidgets.widgets import (
     BitExplorer,
@@ -26,9 +26,9 @@ from qwidgets.widgets import (
     WindowEditor,
     Workbench,
 )
-from qwidgets.widgets.channel_map import ChannelMap
-from qwidgets.widgets.lifetime import close_tree, tree
-from qwidgets.widgets.view import View
+from qwidgets.widgets.controls import View, close_tree
+from qwidgets.widgets.controls.lifetime import tree
+from qwidgets.widgets.workbench.channel_map import ChannelMap
 from tests.waiting import LONG, until
 from tests.widgets.test_views import text_of
 from tests.widgets.test_workbench import Gate, batches, network

@@ -12,13 +12,12 @@ import pytest
 from qwidgets import FixedPoint
 from qwidgets.errors import DataError
 from qwidgets.teaching import signals
-from qwidgets.widgets.exhibit import Exhibit
-from qwidgets.widgets.number_line import NumberLine
-from qwidgets.widgets.rounding_table import RoundingTable
-from qwidgets.widgets.sine_scope import OWN, SineScope
+from qwidgets.widgets.teaching import NumberLine, RoundingTable, SineScope
+from qwidgets.widgets.teaching.sine_scope import OWN
+from qwidgets.widgets.teaching.teaching_view import TeachingView
 
 
-def settled(exhibit: Exhibit) -> Any:
+def settled(exhibit: TeachingView) -> Any:
     exhibit._redraw.flush()
     assert exhibit.problem is None
     return exhibit

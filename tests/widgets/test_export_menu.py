@@ -14,7 +14,7 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import ExtraError, FileError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.widgets import Workbench
-from qwidgets.widgets.export_menu import EXPORTS, ExportMenu
+from qwidgets.widgets.workbench.export_menu import EXPORTS, ExportMenu
 from tests.waiting import LONG, until
 from tests.widgets.test_views import text_of
 from tests.widgets.test_workbench import batches, network

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from qwidgets import calibrate
-from qwidgets.widgets.export_menu import ExportMenu
-from qwidgets.widgets.file_names import LONGEST, file_name
-from qwidgets.widgets.footer import Footer
+from qwidgets.widgets.controls import file_name
+from qwidgets.widgets.controls.file_names import LONGEST
+from qwidgets.widgets.workbench.export_menu import ExportMenu
+from qwidgets.widgets.workbench.footer import Footer
 from tests.export.hostile_names import TEXTS, mixtures
 
 

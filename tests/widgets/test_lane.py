@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from qwidgets.progress import Stopped
-from qwidgets.widgets.lane import Job, Lane, Pace
+from qwidgets.session import Job, JobQueue, Pace
 from tests.waiting import LONG
 
 
@@ -14,7 +14,7 @@ class Listener:
     def __init__(self) -> None:
         self.paces: list[Pace | None] = []
         self.errors: list[Exception] = []
-        self.lane = Lane("test", self.paces.append, self.errors.append)
+        self.lane = JobQueue("test", self.paces.append, self.errors.append)
         self.done: list[str] = []
 
     def job(self, name: str) -> Callable[[Job], None]:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from qwidgets import FixedPoint
-from qwidgets.teaching.ties import rounding_table
-from qwidgets.widgets.number_line import MOST_DRAWN, NumberLine
-from qwidgets.widgets.rounding_table import RoundingTable
+from qwidgets.teaching import rounding_table
+from qwidgets.widgets.teaching import NumberLine, RoundingTable
+from qwidgets.widgets.teaching.number_line import MOST_DRAWN
 from tests.widgets.test_exhibits import settled
 
 MANY = np.arange(200_000) % 8 / 4

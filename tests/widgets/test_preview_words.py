@@ -1,8 +1,8 @@
 import math
 import re
 
-from qwidgets.preview import Preview
-from qwidgets.widgets.preview_words import figures
+from qwidgets.histograms import Preview
+from qwidgets.widgets.workbench.preview_words import figures
 
 
 def preview(

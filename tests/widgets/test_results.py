@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.errors import PlanError
-from qwidgets.examples import digits
-from qwidgets.examples.handwritten_digits import Digits
+from qwidgets.examples import Digits, digits
 from qwidgets.plan import Plan
+from qwidgets.session.samples import first
 from qwidgets.validation import health, sensitivity, validate
 from qwidgets.widgets import Workbench
-from qwidgets.widgets.samples import first
 from tests.waiting import LONG, until
 from tests.widgets.made_up import plan_of, tensors
 from tests.widgets.test_views import shown, text_of

@@ -10,7 +10,8 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, TensorDataset
 
 from qwidgets.examples import digits
-from qwidgets.widgets.samples import HeldBack, Reading, can_be_read_again, first, size_of, total_of
+from qwidgets.session import HeldBack, can_be_read_again
+from qwidgets.session.samples import Reading, first, size_of, total_of
 
 
 def streamed(count: int) -> Iterator[int]:

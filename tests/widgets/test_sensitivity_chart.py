@@ -7,7 +7,7 @@ import pytest
 
 from qwidgets.plan import Plan
 from qwidgets.widgets import SensitivityChart
-from qwidgets.widgets.sensitivity_chart import ALONE, MOST_BARS
+from qwidgets.widgets.workbench.sensitivity_chart import ALONE, MOST_BARS
 from tests.widgets.made_up import plan_of, tensors
 from tests.widgets.test_views import text_of
 

@@ -13,9 +13,9 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
-from qwidgets.validating.sizes import parameter_bytes
+from qwidgets.validation import parameter_bytes
 from qwidgets.widgets import LayerTable, Workbench
-from qwidgets.widgets.steps_menu import STEPS, StepsMenu
+from qwidgets.widgets.workbench.steps_menu import STEPS, StepsMenu
 from tests.test_adjustments import DATA, MODEL, coarse
 from tests.waiting import LONG, until
 from tests.widgets.test_views import shown, text_of

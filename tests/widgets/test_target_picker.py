@@ -12,7 +12,7 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.plan import Plan
 from qwidgets.targets import TARGETS
 from qwidgets.widgets import Workbench
-from qwidgets.widgets.target_picker import TargetPicker
+from qwidgets.widgets.workbench.target_picker import TargetPicker
 from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qwidgets.widgets.throttle import Debounce, Throttle
+from qwidgets.session import Debounce, Throttle
 from tests.waiting import LONG, until
 
 

@@ -11,10 +11,10 @@ import pytest
 import traitlets
 
 from qwidgets.errors import PlanError
-from qwidgets.fixed_point import FixedPoint
+from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
-from qwidgets.widgets.plan_view import PlanView
+from qwidgets.widgets.controls import PlanView
 from tests.waiting import LONG
 from tests.widgets.made_up import plan_of, tensors
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
-from qwidgets.network import Network
+from qwidgets.network import Network, operations
 
 _CASTS = frozenset(["to", "_to_copy", "type_as"])
 # fmt: off

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code.parts import Array, Raw, Value, ends, storage
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.rules.rule import Operand, constant, is_number
+from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint
+from qwidgets.simulation import Codes, Operand, constant, is_number
 
 _FARTHEST = 1 << 62
 """Beyond every code before it is limited to its word."""
@@ -31,7 +30,7 @@ ACTIVATIONS = BOUNDS | {"leaky_relu", "prelu", "hardswish", "hardsigmoid", "abs"
 
 
 @dataclass(frozen=True)
-class Ending:
+class OutputStage:
     """What comes after the sums of a layer.
 
     Attributes

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qwidgets.errors import FileError
-from qwidgets.file_paths import path_of
+from qwidgets.files import path_of
 
 SUMS = "SHA256SUMS"
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
-from qwidgets.export.c_code.finishing import Ending, Named
+from qwidgets.export.c_code.finishing import Named, OutputStage
 from qwidgets.export.c_code.parts import Constants, Raw, Value
 from qwidgets.export.c_code.weighted import Constant, WeightedLayer
-from qwidgets.integers.program import Parameter
-from qwidgets.integers.rules.rule import constant, is_number
+from qwidgets.network import operations
+from qwidgets.simulation import Parameter, constant, is_number
 
 if TYPE_CHECKING:
     from qwidgets.export.c_code.lowering import Lowering
@@ -31,7 +30,7 @@ class FunctionCall:
     reads: tuple[str, ...]
 
 
-class Head:
+class LayerSpec:
     """What a layer's function is told: the operation, its arguments, how it ends.
 
     Attributes
@@ -44,7 +43,7 @@ class Head:
         What comes after the sums.
     """
 
-    def __init__(self, lowering: "Lowering", node: Node, row: str, shape: tuple[int, ...], ending: Ending) -> None:
+    def __init__(self, lowering: "Lowering", node: Node, row: str, shape: tuple[int, ...], ending: OutputStage) -> None:
         self.lowering = lowering
         self.node, self.row, self.shape, self.ending = node, row, shape, ending
         self.given: Mapping[str, Any] = lowering.program.arguments[node]
@@ -85,7 +84,7 @@ class Head:
         )
         return self._weighted
 
-    def output(self, ending: Ending | None = None) -> Mapping[str, Value]:
+    def output(self, ending: OutputStage | None = None) -> Mapping[str, Value]:
         """Give how a layer without weights ends."""
         return (ending or self.ending).fields(self.named)
 
@@ -124,16 +123,16 @@ class Head:
         return Constants(title, {}, tuple(self.named.arrays)) if self.named.arrays else None
 
 
-def _conv(head: Head) -> list[FunctionCall]:
-    x = head.given["input"]
-    weight = head.constant(head.given["weight"])
-    inputs, outputs = (_two_dimensional(shape, weight.codes.ndim) for shape in (head.shape_of(x), head.shape))
+def _conv(spec: LayerSpec) -> list[FunctionCall]:
+    x = spec.given["input"]
+    weight = spec.constant(spec.given["weight"])
+    inputs, outputs = (_two_dimensional(shape, weight.codes.ndim) for shape in (spec.shape_of(x), spec.shape))
     dims = weight.codes.ndim - 2
     kernel = plane(weight.codes.shape[2:], dims)
-    dilation = plane(head.given["dilation"], dims)
-    padding = _padding(head.given["padding"], dims, kernel, dilation)
-    name, storage = head.lowering.source(x)
-    layer = head.weighted(-(weight.codes.ndim - 1))
+    dilation = plane(spec.given["dilation"], dims)
+    padding = _padding(spec.given["padding"], dims, kernel, dilation)
+    name, storage = spec.lowering.source(x)
+    layer = spec.weighted(-(weight.codes.ndim - 1))
     fields: dict[str, Value] = {
         "batch": inputs[0],
         "in_channels": inputs[1],
@@ -142,19 +141,19 @@ def _conv(head: Head) -> list[FunctionCall]:
         "out_channels": outputs[1],
         "out_height": outputs[2],
         "out_width": outputs[3],
-        "groups": head.given["groups"],
-        **window(kernel, plane(head.given["stride"], dims), dilation, padding),
+        "groups": spec.given["groups"],
+        **window(kernel, plane(spec.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
-    if "transpose" in operations.name_of(head.node):
+    if "transpose" in operations.name_of(spec.node):
         fields["transposed"] = 1
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
 
 
-def _batch_norm(head: Head) -> list[FunctionCall]:
-    x = head.given["input"]
-    name, storage = head.lowering.source(x)
-    batch, channels, *spatial = head.shape
+def _batch_norm(spec: LayerSpec) -> list[FunctionCall]:
+    x = spec.given["input"]
+    name, storage = spec.lowering.source(x)
+    batch, channels, *spatial = spec.shape
     fields: dict[str, Value] = {
         "batch": batch,
         "in_channels": channels,
@@ -167,105 +166,105 @@ def _batch_norm(head: Head) -> list[FunctionCall]:
         **window((1, 1), (1, 1), (1, 1), (0, 0)),
         "input_storage": storage,
     }
-    return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | head.weighted(1).fields, (name,))]
+    return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | spec.weighted(1).fields, (name,))]
 
 
-def _linear(head: Head) -> list[FunctionCall]:
-    x = head.given["input"]
-    name, storage = head.lowering.source(x)
-    features = head.shape_of(x)[-1]
+def _linear(spec: LayerSpec) -> list[FunctionCall]:
+    x = spec.given["input"]
+    name, storage = spec.lowering.source(x)
+    features = spec.shape_of(x)[-1]
     fields: dict[str, Value] = {
-        "batch": math.prod(head.shape[:-1]),
+        "batch": math.prod(spec.shape[:-1]),
         "in_features": features,
-        "out_features": head.shape[-1],
+        "out_features": spec.shape[-1],
         "input_storage": storage,
     }
-    return [FunctionCall("qw_linear", "qw_linear_layer", fields | head.weighted(-1).fields, (name,))]
+    return [FunctionCall("qw_linear", "qw_linear_layer", fields | spec.weighted(-1).fields, (name,))]
 
 
-def _add(head: Head) -> list[FunctionCall]:
-    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[operations.name_of(head.node)]
-    return _pair(head, "qw_add", {**_left_shifts(head), "a_sign": signs[0], "b_sign": signs[1]})
+def _add(spec: LayerSpec) -> list[FunctionCall]:
+    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[operations.name_of(spec.node)]
+    return _pair(spec, "qw_add", {**_left_shifts(spec), "a_sign": signs[0], "b_sign": signs[1]})
 
 
-def _left_shifts(head: Head) -> dict[str, Value]:
+def _left_shifts(spec: LayerSpec) -> dict[str, Value]:
     """By how many bits each of two operands is shifted to the step of the result."""
     lefts: dict[str, Value] = {}
     for letter, name in (("a", "self"), ("b", "other")):
-        value = head.given[name]
-        lsb = constant(value)[1] if is_number(value) else head.lsb_of(value)
-        lefts[f"{letter}_left_shift"] = lsb - head.ending.sums.lsb
+        value = spec.given[name]
+        lsb = constant(value)[1] if is_number(value) else spec.lsb_of(value)
+        lefts[f"{letter}_left_shift"] = lsb - spec.ending.sums.lsb
     return lefts
 
 
-def _extreme(head: Head) -> list[FunctionCall]:
-    sign = 1 if operations.name_of(head.node) == "maximum" else -1
-    return _pair(head, "qw_maximum", {**_left_shifts(head), "a_sign": sign})
+def _extreme(spec: LayerSpec) -> list[FunctionCall]:
+    sign = 1 if operations.name_of(spec.node) == "maximum" else -1
+    return _pair(spec, "qw_maximum", {**_left_shifts(spec), "a_sign": sign})
 
 
-def _mul(head: Head) -> list[FunctionCall]:
-    a, b = head.given["self"], head.given["other"]
-    if operations.name_of(head.node) == "div":
+def _mul(spec: LayerSpec) -> list[FunctionCall]:
+    a, b = spec.given["self"], spec.given["other"]
+    if operations.name_of(spec.node) == "div":
         b = 1 / b
     if is_number(a) or is_number(b):
-        return _map(head, a if is_number(b) else b, constant(b if is_number(b) else a)[0])
-    return _pair(head, "qw_multiply", {})
+        return _map(spec, a if is_number(b) else b, constant(b if is_number(b) else a)[0])
+    return _pair(spec, "qw_multiply", {})
 
 
-def _pair(head: Head, function: str, more: Mapping[str, Value]) -> list[FunctionCall]:
-    fields: dict[str, Value] = {"count": math.prod(head.shape), **head.channels()}
+def _pair(spec: LayerSpec, function: str, more: Mapping[str, Value]) -> list[FunctionCall]:
+    fields: dict[str, Value] = {"count": math.prod(spec.shape), **spec.channels()}
     reads = []
     for letter, argument in (("a", "self"), ("b", "other")):
-        value = head.given[argument]
+        value = spec.given[argument]
         if is_number(value):
-            raw = head.named.array("constant", "int16_t", [constant(value)[0]], f"{value} as an integer")
-            name, storage, read = raw.text, Raw("QW_INT16"), views.broadcast((), head.shape)
+            raw = spec.named.array("constant", "int16_t", [constant(value)[0]], f"{value} as an integer")
+            name, storage, read = raw.text, Raw("QW_INT16"), views.broadcast((), spec.shape)
         else:
-            name, storage = head.lowering.source(value)
-            read = views.broadcast(head.shape_of(value), head.shape)
+            name, storage = spec.lowering.source(value)
+            read = views.broadcast(spec.shape_of(value), spec.shape)
         fields |= {f"{letter}_storage": storage, letter: described(read)}
         reads.append(name)
-    return [FunctionCall(function, "qw_pair_layer", fields | {**more, "output": head.output()}, tuple(reads))]
+    return [FunctionCall(function, "qw_pair_layer", fields | {**more, "output": spec.output()}, tuple(reads))]
 
 
-def _map(head: Head, value: Node, factor: int) -> list[FunctionCall]:
-    name, storage = head.lowering.source(value)
-    fields: dict[str, Value] = {"count": math.prod(head.shape), **head.channels(), "input_storage": storage}
-    return [FunctionCall("qw_map", "qw_map_layer", fields | {"factor": factor, "output": head.output()}, (name,))]
+def _map(spec: LayerSpec, value: Node, factor: int) -> list[FunctionCall]:
+    name, storage = spec.lowering.source(value)
+    fields: dict[str, Value] = {"count": math.prod(spec.shape), **spec.channels(), "input_storage": storage}
+    return [FunctionCall("qw_map", "qw_map_layer", fields | {"factor": factor, "output": spec.output()}, (name,))]
 
 
-def _cat(head: Head) -> list[FunctionCall]:
-    shape, parts = head.shape, head.given["tensors"]
-    axis = head.given.get("dim", 0) % len(shape)
+def _cat(spec: LayerSpec) -> list[FunctionCall]:
+    shape, parts = spec.shape, spec.given["tensors"]
+    axis = spec.given.get("dim", 0) % len(shape)
     calls, offset = [], 0
     for part in parts:
-        name, storage = head.lowering.source(part)
-        sizes = head.shape_of(part)
+        name, storage = spec.lowering.source(part)
+        sizes = spec.shape_of(part)
         block = math.prod(sizes[axis:])
-        lsb = replace(head.ending.sums, lsb=head.lsb_of(part))
+        lsb = replace(spec.ending.sums, lsb=spec.lsb_of(part))
         fields: dict[str, Value] = {
             "outer": math.prod(sizes[:axis]),
             "block": block,
             "offset": offset,
             "stride": math.prod(shape[axis:]),
             "input_storage": storage,
-            "output": head.output(replace(head.ending, sums=lsb)),
+            "output": spec.output(replace(spec.ending, sums=lsb)),
         }
         calls.append(FunctionCall("qw_place", "qw_part_layer", fields, (name,)))
         offset += block
     return calls
 
 
-def _sum(head: Head) -> list[FunctionCall]:
-    x = head.given["self"]
-    name, storage = head.lowering.source(x)
-    shape = head.shape_of(x)
-    reduced = reduction_fields(shape, head.given.get("dim"))
+def _sum(spec: LayerSpec) -> list[FunctionCall]:
+    x = spec.given["self"]
+    name, storage = spec.lowering.source(x)
+    shape = spec.shape_of(x)
+    reduced = reduction_fields(shape, spec.given.get("dim"))
     fields: dict[str, Value] = {
         **reduced,
         "input_storage": storage,
-        "divisor": reduced["terms"] if operations.name_of(head.node) == "mean" else 1,
-        "output": head.output(),
+        "divisor": reduced["terms"] if operations.name_of(spec.node) == "mean" else 1,
+        "output": spec.output(),
     }
     return [FunctionCall("qw_sum", "qw_sum_layer", fields, (name,))]
 
@@ -332,7 +331,7 @@ def window(
     return fields | {"pad_top": padding[0], "pad_left": padding[1]}
 
 
-HEADS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
+HEADS: Mapping[str, Callable[[LayerSpec], list[FunctionCall]]] = {
     "conv1d": _conv,
     "conv2d": _conv,
     "conv_transpose1d": _conv,
@@ -346,10 +345,10 @@ HEADS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
     "minimum": _extreme,
     "mul": _mul,
     "div": _mul,
-    "to": lambda head: _map(head, head.given["self"], 1),
-    "_to_copy": lambda head: _map(head, head.given["self"], 1),
-    "neg": lambda head: _map(head, head.given["self"], -1),
-    "identity": lambda head: _map(head, head.given["self"], 1),
+    "to": lambda spec: _map(spec, spec.given["self"], 1),
+    "_to_copy": lambda spec: _map(spec, spec.given["self"], 1),
+    "neg": lambda spec: _map(spec, spec.given["self"], -1),
+    "identity": lambda spec: _map(spec, spec.given["self"], 1),
     "cat": _cat,
     "concat": _cat,
     "concatenate": _cat,

@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import moves
 from qwidgets.export.c_code.example_run import ExampleRun
-from qwidgets.export.c_code.finishing import ACTIVATIONS, Ending, Named
-from qwidgets.export.c_code.layers import HEADS, FunctionCall, Head
+from qwidgets.export.c_code.finishing import ACTIVATIONS, Named, OutputStage
+from qwidgets.export.c_code.layers import HEADS, FunctionCall, LayerSpec
 from qwidgets.export.c_code.names import Names
 from qwidgets.export.c_code.parts import (
     Array,
@@ -35,9 +34,9 @@ from qwidgets.export.c_code.parts import (
 )
 from qwidgets.export.c_code.pools import POOLS
 from qwidgets.export.c_code.products import PRODUCTS
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.accumulation import Codes
-from qwidgets.simulation import QuantizedNetwork
+from qwidgets.formats import FixedPoint
+from qwidgets.network import operations
+from qwidgets.simulation import Codes, QuantizedNetwork
 
 _LISTED = 5
 _AS_THEY_LIE = frozenset(
@@ -190,14 +189,14 @@ class Lowering:
             name = "identity"
         elif activation is None:
             sums = self.program.sums[head]
-            ending = Ending(sums, sums, buffer.fmt)
+            ending = OutputStage(sums, sums, buffer.fmt)
         else:
             ending = self._ending(activation, self.program.sums[head], buffer)
             if ending.activation not in ACTIVATIONS:
                 raise ExportError(f"applies {ending.activation}, which is not written in C")
         if name not in OPERATIONS:
             raise ExportError(f"is computed by {name}, which is not written in C")
-        made = Head(self, head, row, buffer.shape, ending)
+        made = LayerSpec(self, head, row, buffer.shape, ending)
         calls = OPERATIONS[name](made)
         constants = made.constants()
         if constants is not None:
@@ -217,14 +216,14 @@ class Lowering:
                 )
             )
 
-    def _ending(self, activation: Node, sums: Codes, buffer: Buffer) -> Ending:
+    def _ending(self, activation: Node, sums: Codes, buffer: Buffer) -> OutputStage:
         """Give what is done to sums by an activation function."""
         given = self.program.arguments[activation]
         if operations.slopes_of(activation) is None and sum(isinstance(value, Node) for value in given.values()) > 1:
             raise ExportError("is clamped between tensors, which is not written in C; torch.maximum and minimum are")
         slopes = self.program.operand(given["weight"]) if operations.slopes_of(activation) is not None else None
         name = operations.name_of(activation)
-        return Ending(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
+        return OutputStage(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
 
     def _chain(self, node: Node) -> tuple[Node, Node | None]:
         """Give the operation that a row begins with, and the activation function on its sums."""

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
 from qwidgets.export.c_code.example_run import ExampleRun, pads_with_a_constant
@@ -15,8 +14,8 @@ from qwidgets.export.c_code.finishing import Named
 from qwidgets.export.c_code.layers import FunctionCall, plane, reduction_fields
 from qwidgets.export.c_code.parts import Raw, Value
 from qwidgets.export.c_code.pools import pool_fields
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.program import arguments
+from qwidgets.formats import FixedPoint
+from qwidgets.network import arguments, operations
 
 
 def move_of(

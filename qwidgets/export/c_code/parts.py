@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
 
 
 @dataclass(frozen=True)

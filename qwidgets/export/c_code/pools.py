@@ -3,33 +3,33 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
-from qwidgets.export.c_code.layers import FunctionCall, Head, plane, window
+from qwidgets.export.c_code.layers import FunctionCall, LayerSpec, plane, window
 from qwidgets.export.c_code.parts import Value
+from qwidgets.network import operations
 
 
-def _avg_pool(head: Head) -> list[FunctionCall]:
-    given, dims = head.given, int(operations.name_of(head.node)[-2])
+def _avg_pool(spec: LayerSpec) -> list[FunctionCall]:
+    given, dims = spec.given, int(operations.name_of(spec.node)[-2])
     kernel = plane(given["kernel_size"], dims)
     stride = plane(given["stride"] or given["kernel_size"], dims)
-    fields = pool_fields(head.shape_of(given["self"]), head.shape, dims, kernel, stride)
+    fields = pool_fields(spec.shape_of(given["self"]), spec.shape, dims, kernel, stride)
     padding = plane(given["padding"], dims, 0)
     fields |= {"pad_top": padding[0], "pad_left": padding[1]}
     fields |= {"count_padding": int(given["count_include_pad"]), "divisor": given.get("divisor_override") or 0}
-    return _pooled(head, fields)
+    return _pooled(spec, fields)
 
 
-def _adaptive_avg_pool(head: Head) -> list[FunctionCall]:
-    x, dims = head.given["self"], int(operations.name_of(head.node)[-2])
-    spans = (a // b for a, b in zip(head.shape_of(x)[-dims:], head.shape[-dims:], strict=True))
+def _adaptive_avg_pool(spec: LayerSpec) -> list[FunctionCall]:
+    x, dims = spec.given["self"], int(operations.name_of(spec.node)[-2])
+    spans = (a // b for a, b in zip(spec.shape_of(x)[-dims:], spec.shape[-dims:], strict=True))
     kernel = plane(list(spans), dims)
-    return _pooled(head, pool_fields(head.shape_of(x), head.shape, dims, kernel, kernel))
+    return _pooled(spec, pool_fields(spec.shape_of(x), spec.shape, dims, kernel, kernel))
 
 
-def _pooled(head: Head, fields: dict[str, Value]) -> list[FunctionCall]:
-    name, storage = head.lowering.source(head.given["self"])
-    fields |= {"input_storage": storage, "output": head.output()}
+def _pooled(spec: LayerSpec, fields: dict[str, Value]) -> list[FunctionCall]:
+    name, storage = spec.lowering.source(spec.given["self"])
+    fields |= {"input_storage": storage, "output": spec.output()}
     return [FunctionCall("qw_avg_pool2d", "qw_pool2d_layer", fields, (name,))]
 
 
@@ -54,17 +54,17 @@ def pool_fields(
     }
 
 
-def _between(head: Head) -> list[FunctionCall]:
-    x, dims = head.given["input"], int(operations.name_of(head.node)[-2])
-    name, storage = head.lowering.source(x)
-    sizes = pool_fields(head.shape_of(x), head.shape, dims, (1, 1), (1, 1))
+def _between(spec: LayerSpec) -> list[FunctionCall]:
+    x, dims = spec.given["input"], int(operations.name_of(spec.node)[-2])
+    name, storage = spec.lowering.source(x)
+    sizes = pool_fields(spec.shape_of(x), spec.shape, dims, (1, 1), (1, 1))
     chosen = ("channels", "in_height", "in_width", "out_height", "out_width")
     fields: dict[str, Value] = {field: sizes[field] for field in chosen}
-    fields |= {"input_storage": storage, "output": head.output()}
+    fields |= {"input_storage": storage, "output": spec.output()}
     return [FunctionCall("qw_bilinear", "qw_resize_layer", fields, (name,))]
 
 
-POOLS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
+POOLS: Mapping[str, Callable[[LayerSpec], list[FunctionCall]]] = {
     "avg_pool1d": _avg_pool,
     "avg_pool2d": _avg_pool,
     "adaptive_avg_pool1d": _adaptive_avg_pool,

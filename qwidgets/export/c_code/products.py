@@ -10,50 +10,50 @@ from typing import Any
 
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
-from qwidgets.export.c_code.layers import FunctionCall, Head, described
+from qwidgets.export.c_code.layers import FunctionCall, LayerSpec, described
 from qwidgets.export.c_code.parts import Raw, Value
-from qwidgets.integers.rules.contractions import labels_of
+from qwidgets.network import operations
+from qwidgets.simulation import labels_of
 
 _DIGITS = "0123456789"
 
 
 def _product(
-    head: Head, tensors: Sequence[Node], labels: tuple[str, str], kept: str, added: Any = None
+    spec: LayerSpec, tensors: Sequence[Node], labels: tuple[str, str], kept: str, added: Any = None
 ) -> list[FunctionCall]:
     """Call the function that sums products; ``labels`` name the dimensions of both tensors, ``kept`` the output's."""
-    shapes = [head.shape_of(tensor) for tensor in tensors]
-    sizes = dict(zip(kept, head.shape, strict=True))
+    shapes = [spec.shape_of(tensor) for tensor in tensors]
+    sizes = dict(zip(kept, spec.shape, strict=True))
     for axes, shape in zip(labels, shapes, strict=True):
         for label, size in zip(axes, shape, strict=True):
             sizes[label] = max(sizes.get(label, 1), size)
     summed = [label for label in sizes if label not in kept]
     fields: dict[str, Value] = {
-        "count": math.prod(head.shape),
+        "count": math.prod(spec.shape),
         "terms": math.prod(sizes[label] for label in summed),
-        **head.channels(),
+        **spec.channels(),
     }
     reads = []
     for letter, axes, shape, tensor in zip("ab", labels, shapes, tensors, strict=True):
-        name, storage = head.lowering.source(tensor)
+        name, storage = spec.lowering.source(tensor)
         reads.append(name)
         fields[f"{letter}_storage"] = storage
         for field, chosen in ((letter, kept), (f"{letter}_summed", summed)):
             strides = [_stride(label, axes, shape) for label in chosen]
             fields[field] = described(views.view([sizes[label] for label in chosen], strides))
     if isinstance(added, Node):
-        name, storage = head.lowering.source(added)
-        operand = head.lowering.program.operands[added]
+        name, storage = spec.lowering.source(added)
+        operand = spec.lowering.program.operands[added]
         fields |= {
             "added_storage": storage,
-            "added": described(views.broadcast(head.shape_of(added), head.shape)),
-            "added_left_shift": operand.codes.lsb - head.ending.sums.lsb,
+            "added": described(views.broadcast(spec.shape_of(added), spec.shape)),
+            "added_left_shift": operand.codes.lsb - spec.ending.sums.lsb,
             "added_rounding": Raw(f"QW_{operand.rounding.upper()}"),
         }
     reads.append(name if isinstance(added, Node) else "NULL")
-    return [FunctionCall("qw_product", "qw_product_layer", {**fields, "output": head.output()}, tuple(reads))]
+    return [FunctionCall("qw_product", "qw_product_layer", {**fields, "output": spec.output()}, tuple(reads))]
 
 
 def _stride(label: str, axes: str, shape: Sequence[int]) -> int:
@@ -62,68 +62,68 @@ def _stride(label: str, axes: str, shape: Sequence[int]) -> int:
     return sum(stride for own, size, stride in zip(axes, shape, strides, strict=True) if own == label and size > 1)
 
 
-def _matmul(a: str, b: str) -> Callable[[Head], list[FunctionCall]]:
-    def write(head: Head) -> list[FunctionCall]:
-        tensors = [head.given[a], head.given[b]]
-        ranks = [len(head.shape_of(tensor)) for tensor in tensors]
+def _matmul(a: str, b: str) -> Callable[[LayerSpec], list[FunctionCall]]:
+    def write(spec: LayerSpec) -> list[FunctionCall]:
+        tensors = [spec.given[a], spec.given[b]]
+        ranks = [len(spec.shape_of(tensor)) for tensor in tensors]
         batch = _DIGITS[: max(*ranks, 2) - 2]
         rows, columns = "i" * (ranks[0] > 1), "j" * (ranks[1] > 1)
         left = batch[len(batch) - max(ranks[0] - 2, 0) :] + rows + "k"
         right = batch[len(batch) - max(ranks[1] - 2, 0) :] + "k" + columns
-        return _product(head, tensors, (left, right), batch + rows + columns, _added(head))
+        return _product(spec, tensors, (left, right), batch + rows + columns, _added(spec))
 
     return write
 
 
-def _labelled(a: str, b: str, left: str, right: str, kept: str) -> Callable[[Head], list[FunctionCall]]:
-    return lambda head: _product(head, [head.given[a], head.given[b]], (left, right), kept, _added(head))
+def _labelled(a: str, b: str, left: str, right: str, kept: str) -> Callable[[LayerSpec], list[FunctionCall]]:
+    return lambda spec: _product(spec, [spec.given[a], spec.given[b]], (left, right), kept, _added(spec))
 
 
-def _value_by_value(a: str, b: str) -> Callable[[Head], list[FunctionCall]]:
-    def write(head: Head) -> list[FunctionCall]:
-        if head.given.get("value", 1) != 1:
+def _value_by_value(a: str, b: str) -> Callable[[LayerSpec], list[FunctionCall]]:
+    def write(spec: LayerSpec) -> list[FunctionCall]:
+        if spec.given.get("value", 1) != 1:
             raise ExportError("subtracts a product, which is not written in C; write it as a product and a difference")
-        tensors = [head.given[a], head.given[b]]
-        whole = _DIGITS[: len(head.shape)]
-        left, right = (whole[len(whole) - len(head.shape_of(tensor)) :] for tensor in tensors)
-        return _product(head, tensors, (left, right), whole, _added(head))
+        tensors = [spec.given[a], spec.given[b]]
+        whole = _DIGITS[: len(spec.shape)]
+        left, right = (whole[len(whole) - len(spec.shape_of(tensor)) :] for tensor in tensors)
+        return _product(spec, tensors, (left, right), whole, _added(spec))
 
     return write
 
 
-def _added(head: Head) -> Any:
-    adds = operations.name_of(head.node).startswith(("add", "badd"))
-    return head.given["self"] if adds and head.given.get("beta", 1) else None
+def _added(spec: LayerSpec) -> Any:
+    adds = operations.name_of(spec.node).startswith(("add", "badd"))
+    return spec.given["self"] if adds and spec.given.get("beta", 1) else None
 
 
-def _inner(head: Head) -> list[FunctionCall]:
-    tensors = [head.given["self"], head.given["other"]]
-    left, right = (_DIGITS[: len(head.shape_of(tensor)) - 1] for tensor in tensors)
+def _inner(spec: LayerSpec) -> list[FunctionCall]:
+    tensors = [spec.given["self"], spec.given["other"]]
+    left, right = (_DIGITS[: len(spec.shape_of(tensor)) - 1] for tensor in tensors)
     others = "abcdefgh"[: len(right)]
-    return _product(head, tensors, (f"{left}k", f"{others}k"), left + others)
+    return _product(spec, tensors, (f"{left}k", f"{others}k"), left + others)
 
 
-def _tensordot(head: Head) -> list[FunctionCall]:
-    tensors = [head.given["self"], head.given["other"]]
-    ranks = [len(head.shape_of(tensor)) for tensor in tensors]
+def _tensordot(spec: LayerSpec) -> list[FunctionCall]:
+    tensors = [spec.given["self"], spec.given["other"]]
+    ranks = [len(spec.shape_of(tensor)) for tensor in tensors]
     left, right = list("abcdefghij"[: ranks[0]]), list("klmnopqrst"[: ranks[1]])
-    for own, other in zip(head.given["dims_self"], head.given["dims_other"], strict=True):
+    for own, other in zip(spec.given["dims_self"], spec.given["dims_other"], strict=True):
         right[other] = left[own]
     kept = [label for label in left + right if (label in left) != (label in right)]
-    return _product(head, tensors, ("".join(left), "".join(right)), "".join(kept))
+    return _product(spec, tensors, ("".join(left), "".join(right)), "".join(kept))
 
 
-def _einsum(head: Head) -> list[FunctionCall]:
-    tensors = head.given["tensors"]
+def _einsum(spec: LayerSpec) -> list[FunctionCall]:
+    tensors = spec.given["tensors"]
     if len(tensors) != 2:
         raise ExportError("is computed by einsum of one tensor, which is not written in C; write it as a sum")
-    labels = labels_of(head.given["equation"], [len(head.shape_of(tensor)) for tensor in tensors])
+    labels = labels_of(spec.given["equation"], [len(spec.shape_of(tensor)) for tensor in tensors])
     assert labels is not None  # else it has no integer form
     left, right, kept = labels
-    return _product(head, tensors, (left, right), kept)
+    return _product(spec, tensors, (left, right), kept)
 
 
-PRODUCTS: Mapping[str, Callable[[Head], list[FunctionCall]]] = {
+PRODUCTS: Mapping[str, Callable[[LayerSpec], list[FunctionCall]]] = {
     "addbmm": _labelled("batch1", "batch2", "bik", "bkj", "ij"),
     "addcmul": _value_by_value("tensor1", "tensor2"),
     "addmm": _matmul("mat1", "mat2"),

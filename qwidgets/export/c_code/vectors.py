@@ -8,14 +8,12 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.calibrating.batches import batches_of, call_of, moved
 from qwidgets.calibration import Calibration
-from qwidgets.capturing import operations
-from qwidgets.capturing.inputs import TensorSpec
 from qwidgets.errors import DataError
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.rules import whole_numbers
-from qwidgets.simulation import QuantizedNetwork
+from qwidgets.feeding import batches_of, call_of, moved
+from qwidgets.formats import FixedPoint
+from qwidgets.network import TensorSpec, operations
+from qwidgets.simulation import QuantizedNetwork, whole_number_codes
 
 EXAMPLES = 4
 """At most as many examples become vectors."""
@@ -94,7 +92,7 @@ def _ends(node: Node) -> tuple[int, int]:
     """Give the least integer that an input can be, and the first that it cannot."""
     value = operations.value_of(node)
     assert isinstance(value, Tensor)
-    codes = whole_numbers.codes_of(value.dtype) if value.dtype.itemsize == 1 else None
+    codes = whole_number_codes(value.dtype) if value.dtype.itemsize == 1 else None
     low, high = (0, 2) if codes is None else (codes.low, codes.high + 1)
     rows = [table.shape[0] for table in _tables(node)]
     return (0, int(min(rows))) if rows else (low, high)

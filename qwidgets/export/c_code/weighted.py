@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qwidgets.export.c_code.finishing import Ending, Named, rounded_quotient
+from qwidgets.export.c_code.finishing import Named, OutputStage, rounded_quotient
 from qwidgets.export.c_code.parts import Array, Constants, Raw, Value, ctype, storage_of
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.rules import Operand
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.simulation import Operand
 
 INT32 = (-(1 << 31), (1 << 31) - 1)
 
@@ -55,7 +54,7 @@ class WeightedLayer:
         input_fraction: int,
         weight: Constant,
         bias: Constant | None,
-        ending: Ending,
+        ending: OutputStage,
     ) -> None:
         self._ending = ending
         self._name_of = name_of

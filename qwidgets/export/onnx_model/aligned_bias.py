@@ -1,6 +1,6 @@
 """The codes of a layer's weight and bias in the steps of the sums that they enter, channel by channel.
 
-The rules of :mod:`qwidgets.integers.rules` align a bias while they run; here it is done once, before anything is
+The rules of :mod:`qwidgets.simulation.rules` align a bias while they run; here it is done once, before anything is
 written.
 """
 
@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from qwidgets.accumulator_format import in_steps
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.dialects import Constant
-from qwidgets.fixed_point import MAX_WORD_LENGTH
-from qwidgets.integers.program import Parameter, Program
-from qwidgets.per_channel import PerChannel
+from qwidgets.formats import MAX_WORD_LENGTH, PerChannel, in_steps
+from qwidgets.simulation import Parameter, Program
 
 
 def row_of_constant(program: Program, value: Any) -> str | None:

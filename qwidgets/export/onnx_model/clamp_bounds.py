@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.integers.accumulation import Codes
+from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint
+from qwidgets.simulation import Codes
 
 Bound = float | Tensor | None
 """A number, one for each channel, or none. One that the network computes is a node of its graph."""

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from qwidgets.export.onnx_model.graph import Array, Graph
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.accumulation import Codes
+from qwidgets.formats import FixedPoint
+from qwidgets.simulation import Codes
 
 LOWEST_STEP, HIGHEST_STEP = -126, 126
 """The powers of two that a float32 scale can be, none of them subnormal."""

@@ -18,13 +18,11 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from qwidgets.capturing import operations
-from qwidgets.capturing.rows import shape_of
 from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant, sum_lsbs, weight_of
 from qwidgets.export.onnx_model.clamp_bounds import CLAMPS, bounds_of, on_grid
-from qwidgets.fixed_point import FixedPoint
-from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.program import Program
+from qwidgets.formats import FixedPoint
+from qwidgets.network import operations, shape_of
+from qwidgets.simulation import Codes, Program
 
 FLOAT32_HOLDS = 2**24
 QUOTIENT_HOLDS = 2**22

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qwidgets.atomic_file import replacing
+from qwidgets.files import replacing
 
 Array = npt.NDArray[Any]
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.export.onnx_model.step import Step, translates
+from qwidgets.network import operations
 
 
 @translates("embedding")

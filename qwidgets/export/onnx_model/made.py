@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
+from qwidgets.network import operations
 from qwidgets.simulation import QuantizedNetwork
 
 

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from qwidgets.capturing import operations
-from qwidgets.capturing.rows import shape_of
 from qwidgets.export.onnx_model.comparing import chosen
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.integers.program import arguments
+from qwidgets.network import arguments, operations, shape_of
 
 SAME = frozenset(["alias", "clone", "contiguous", "copy", "detach", "lift_fresh_copy", "pin_memory", "to", "_to_copy"])
 """These change nothing that an ONNX graph could show."""

@@ -9,7 +9,7 @@ from torch.fx import Node
 
 from qwidgets.export.onnx_model.clamp_bounds import CLAMPS, bounds_of, in_float32, on_grid
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.integers.program import Parameter
+from qwidgets.simulation import Parameter
 
 
 @translates(*CLAMPS)

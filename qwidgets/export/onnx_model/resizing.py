@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from qwidgets.capturing import operations
 from qwidgets.export.onnx_model.step import Step, translates
+from qwidgets.network import operations
 
 
 @translates("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")

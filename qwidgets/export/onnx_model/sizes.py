@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from qwidgets.capturing import operations
 from qwidgets.export.onnx_model.graph import Graph
+from qwidgets.network import operations
 
 _OPERATORS = {"Add": "Add", "Mul": "Mul", "FloorDiv": "Div", "CleanDiv": "Div", "Max": "Max", "Min": "Min"}
 _OPERATORS |= {"Mod": "Mod", "PythonMod": "Mod"}

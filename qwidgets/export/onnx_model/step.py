@@ -15,14 +15,11 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.capturing import operations
-from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.export.onnx_model.sizes import Sizes
-from qwidgets.integers.accumulation import Codes
-from qwidgets.integers.program import Parameter, Program
-from qwidgets.integers.rules.rule import constant, is_number
+from qwidgets.network import operations, shape_of
+from qwidgets.simulation import Codes, Parameter, Program, constant, is_number
 
 Shape = tuple[int | None, ...]
 

@@ -14,9 +14,6 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.accumulator_format import stored
-from qwidgets.capturing import operations
-from qwidgets.capturing.rows import shape_of
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model import exactness, moves, operators
 from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant
@@ -25,10 +22,9 @@ from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.export.onnx_model.made import MadeTensors
 from qwidgets.export.onnx_model.sizes import Sizes, UnknownSizeError
 from qwidgets.export.onnx_model.step import Names, Step, numpy_type
-from qwidgets.fixed_point import MAX_WORD_LENGTH, FixedPoint
-from qwidgets.integers.program import Parameter, arguments
-from qwidgets.per_channel import PerChannel
-from qwidgets.simulation import QuantizedNetwork
+from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, PerChannel, stored
+from qwidgets.network import arguments, operations, shape_of
+from qwidgets.simulation import Parameter, QuantizedNetwork
 
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

@@ -1,0 +1,496 @@
+"""What is remembered of the tensors of a network that was shown data.
+
+A `Calibration` keeps a bit histogram of each tensor, a few kilobytes whatever the amount of data, and a copy of the
+weights; never a value of the data. It merges, saves and loads, and is the door to `Plan`.
+"""
+
+import dataclasses
+import hashlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from qwidgets.calibration import calibration_file
+from qwidgets.calibration.interruption import undisturbed
+from qwidgets.calibration.ranks import Ranks
+from qwidgets.errors import CalibrationError, DataError
+from qwidgets.histograms import BitHistogram
+from qwidgets.network import InputSpec, Network, Row, Sum, difference, digest_of, widened
+from qwidgets.network import sums as network_sums
+
+if TYPE_CHECKING:
+    from qwidgets.plan import Plan
+
+WHOLE_BATCHES = threading.RLock()
+"""Held while a batch is added to a calibration, and by who must not find part of one."""
+
+
+class Calibration:
+    """The bit histogram of every tensor of a network over the data that it was shown.
+
+    Attributes
+    ----------
+    network
+        The model's class.
+    digest
+        A text that two networks share only if their rows agree in names, kinds, operations and shapes.
+    rows
+        What was counted, in the order of execution.
+    inputs
+        What the network is fed, so that it can be captured again without data; None if that could not be saved.
+    device
+        Where it ran.
+    batches, total_batches
+        How many were counted, and how many there are (None if the data does not say).
+    complete
+        Whether the data was seen to its end.
+    parameters
+        The values of each weight and bias row, batch norm folded in; empty if an older version saved it.
+    model
+        The network itself, as it was given to :func:`qwidgets.calibrate`; None where these statistics came from a file.
+    sums
+        What each operation sums up, so that formats can leave that room; empty if an older version saved it.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        digest: str,
+        rows: tuple[Row, ...],
+        inputs: InputSpec | None,
+        histograms: Mapping[str, BitHistogram],
+        *,
+        device: str,
+        batches: int = 0,
+        total_batches: int | None = None,
+        complete: bool = False,
+        parameters: Mapping[str, Tensor] = MappingProxyType({}),
+        model: nn.Module | None = None,
+        sums: tuple[Sum, ...] = (),
+    ) -> None:
+        self.network = network
+        self.digest = digest
+        self.rows = rows
+        self.inputs = inputs
+        self.device = device
+        self.batches = batches
+        self.total_batches = total_batches
+        self.complete = complete
+        self.parameters = parameters
+        self.model = model
+        self.sums = sums
+        self._rows = {row.name: row for row in rows}
+        self._histograms = dict(histograms)
+
+    @classmethod
+    def of(cls, model: nn.Module, network: Network, device: torch.device, total_batches: int | None) -> Self:
+        """Begin one for a network: its weights are counted, its data is not."""
+        histograms = {row.name: BitHistogram() for row in network.rows}
+        for name, values in network.parameters.items():
+            histograms[name].update(values)
+        return cls(
+            network.name,
+            network.digest,
+            network.rows,
+            network.inputs,
+            histograms,
+            device=str(device),
+            total_batches=total_batches,
+            parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
+            model=model,
+            sums=network_sums.find(network),
+        )
+
+    @classmethod
+    def of_all(cls, ranks: Ranks, own: Self | None, device: torch.device) -> Self:
+        """Give the sum of what all processes counted, the same in each.
+
+        Parameters
+        ----------
+        ranks
+            The context in which this process counted.
+        own
+            What it counted; None if it had no data.
+        device
+            Where it ran.
+
+        Raises
+        ------
+        CalibrationError
+            None had any data, another process failed or died, or they ran different networks; the text names who or
+            what.
+        """
+        facts = ranks.gathered(
+            None if own is None else (own.device, own.batches, own.total_batches, own.complete, own._free_sizes())
+        )
+        holders = [rank for rank, fact in enumerate(facts) if fact is not None]
+        if not holders:
+            raise CalibrationError("no process was given any batch, so there is nothing to count")
+        lacking = len(holders) < ranks.size
+        outline = None if own is None else own._without_data(parameters=lacking)
+        common: Self = ranks.from_rank(holders[0], outline, device)
+        own = common if own is None else own
+        common.check_same(own)
+        names = [name for name in own if name not in own._constant]
+        sums = ranks.summed([own[name] for name in names], device)
+        devices, batches, totals, complete, sizes = zip(*(facts[rank] for rank in holders), strict=True)
+        total = cls(
+            own.network,
+            own.digest,
+            own.rows,
+            own.inputs,
+            own._histograms | dict(zip(names, sums, strict=True)),
+            device=", ".join(dict.fromkeys(devices)),
+            batches=sum(batches),
+            total_batches=_sum(totals),
+            complete=all(complete),
+            parameters=own.parameters,
+            model=own.model,
+            sums=own.sums,
+        )
+        for each in sizes:
+            total._take_free_sizes(each)
+        return total
+
+    def _free_sizes(self) -> list[Any]:
+        """Give what `widen` asks for as plain lists, for another process that counts the same rows."""
+        try:
+            inputs = None if self.inputs is None else self.inputs.to_json()
+        except DataError:
+            inputs = None
+        return [[row.shape for row in self.rows], inputs, [each.terms for each in self.sums]]
+
+    def _take_free_sizes(self, sizes: list[Any]) -> None:
+        shapes, inputs, terms = sizes
+        self.widen(
+            [dataclasses.replace(row, shape=tuple(shape)) for row, shape in zip(self.rows, shapes, strict=True)],
+            None if inputs is None else InputSpec.from_json(inputs),
+            tuple(dataclasses.replace(each, terms=count) for each, count in zip(self.sums, terms, strict=True)),
+        )
+
+    def widen(self, rows: Iterable[Row], inputs: InputSpec | None, sums: tuple[Sum, ...]) -> None:
+        """Let sizes differ from batch to batch that do so in another capture of the network.
+
+        Raises
+        ------
+        CalibrationError
+            The other capture has other rows; the text names the first.
+        """
+        rows = tuple(rows)
+        if what := difference(self.rows, rows):
+            raise CalibrationError(f"{self.network} does something else for a batch of other sizes: {what}")
+        if widened(self.rows, rows) == self.rows:
+            return
+        self.rows = widened(self.rows, rows)
+        self.digest = digest_of(self.rows)
+        self._rows = {row.name: row for row in self.rows}
+        self.inputs = None if self.inputs is None or inputs is None else self.inputs.widened(inputs)
+        self.sums = tuple(
+            dataclasses.replace(mine, terms=mine.terms if mine.terms == its.terms else None)
+            for mine, its in zip(self.sums, sums, strict=True)
+        )
+
+    def _without_data(self, parameters: bool) -> Self:
+        return type(self)(
+            self.network,
+            self.digest,
+            self.rows,
+            self.inputs,
+            {name: self[name] if name in self._constant else BitHistogram() for name in self},
+            device=self.device,
+            parameters=self.parameters if parameters else {},
+            sums=self.sums,
+        )
+
+    def with_values(
+        self, parameters: Mapping[str, Tensor], histograms: Mapping[str, BitHistogram] = MappingProxyType({})
+    ) -> "Calibration":
+        """Give the statistics of the same network with other weights and biases: those that differ are counted.
+
+        Parameters
+        ----------
+        parameters
+            The values of weight and bias rows; those that are not among them stay as they are.
+        histograms
+            What other rows are now.
+        """
+        values = {name: tensor.detach().cpu() for name, tensor in parameters.items()}
+        counted = {
+            name: BitHistogram().update(tensor)
+            for name, tensor in values.items()
+            if name not in self.parameters or not torch.equal(tensor, self.parameters[name])
+        }
+        return Calibration(
+            self.network,
+            self.digest,
+            self.rows,
+            self.inputs,
+            {**self._histograms, **counted, **histograms},
+            device=self.device,
+            batches=self.batches,
+            total_batches=self.total_batches,
+            complete=self.complete,
+            parameters={**self.parameters, **values},
+            model=self.model,
+            sums=self.sums,
+        )
+
+    def values(self, name: str) -> Tensor:
+        """Give the values of a weight or bias, as they were counted.
+
+        Raises
+        ------
+        CalibrationError
+            They are not known: the row is another kind of tensor, or the calibration was saved by an older version.
+        """
+        if name not in self.parameters:
+            raise CalibrationError(f"the values of {name!r} are not known, only their counts; calibrate again")
+        return self.parameters[name]
+
+    def count(self, name: str, values: Tensor) -> None:
+        """Count more values of a tensor."""
+        self._histograms[name].update(values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rows' names, in the order of execution."""
+        return tuple(self._rows)
+
+    def row(self, name: str) -> Row:
+        """What is known of a tensor beside its values.
+
+        Raises
+        ------
+        KeyError
+            There is no such row.
+        """
+        return self._rows[name]
+
+    def __getitem__(self, name: str) -> BitHistogram:
+        return self._histograms[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __repr__(self) -> str:
+        total = "" if self.total_batches is None else f" of {self.total_batches}"
+        return f"Calibration({self.network}: {len(self)} tensors, {self.batches}{total} batches on {self.device})"
+
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html(max_rows=20))
+
+    def table(self) -> pd.DataFrame:
+        """Give a row for each tensor: where it is in the network, and the extremes of its values.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by name; ``layer``, ``fused`` (the network's layers in it), ``kind``, ``operation``, ``shape`` (None
+            where it may differ from batch to batch), ``count``, ``min``, ``max``, ``zeros``, ``nonfinite``.
+        """
+        records = [
+            {
+                "layer": row.layer,
+                "fused": ", ".join(row.fused),
+                "kind": row.kind,
+                "operation": row.operation,
+                "shape": row.shape,
+                "count": histogram.count,
+                "min": histogram.min,
+                "max": histogram.max,
+                "zeros": histogram.zeros,
+                "nonfinite": histogram.nonfinite,
+            }
+            for row, histogram in ((row, self[row.name]) for row in self.rows)
+        ]
+        return pd.DataFrame(records, index=pd.Index(self.names, name="name", dtype="str"))
+
+    def merge(self, other: "Calibration") -> "Calibration":
+        """Give the statistics of both together, as if one had seen the data of both. Weights are counted once.
+
+        Raises
+        ------
+        CalibrationError
+            The other one is of another network or of other weights; the text names the difference.
+        """
+        self.check_same(other)
+        with WHOLE_BATCHES:
+            total = Calibration(
+                self.network,
+                self.digest,
+                self.rows,
+                self.inputs,
+                {name: self[name] if name in self._constant else self[name] + other[name] for name in self},
+                device=self.device if self.device == other.device else f"{self.device}, {other.device}",
+                batches=self.batches + other.batches,
+                total_batches=_sum((self.total_batches, other.total_batches)),
+                complete=self.complete and other.complete,
+                parameters=self.parameters or other.parameters,
+                model=self.model or other.model,
+                sums=self.sums or other.sums,
+            )
+        total.widen(other.rows, other.inputs, other.sums or total.sums)
+        return total
+
+    def take_in(self, other: "Calibration") -> Self:
+        """Add what the other one counted, as if it went on where this one ended, and give this one back.
+
+        Raises
+        ------
+        CalibrationError
+            See `merge`; this one is then unchanged.
+        """
+        self.check_same(other)
+        sums = {name: self[name] + other[name] for name in self._rows.keys() - self._constant}
+        with undisturbed(), WHOLE_BATCHES:
+            self._histograms |= sums
+            self.total_batches = _sum((self.batches, other.total_batches))
+            self.batches += other.batches
+            self.complete = other.complete
+            self.parameters = self.parameters or other.parameters
+            self.model = self.model or other.model
+            self.sums = self.sums or other.sums
+            self.widen(other.rows, other.inputs, other.sums or self.sums)
+            if other.device not in self.device.split(", "):
+                self.device += f", {other.device}"
+        return self
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 over the histograms of the inputs and activations, in hexadecimal.
+
+        The data itself is not kept, so this identifies it only as far as formats depend on it: data that gave the same
+        counts and extremes, in whatever order and batches, has the same digest. The network's weights have a part in
+        it, since activations depend on them.
+        """
+        digest = hashlib.sha256(BitHistogram.GRID.encode())
+        with WHOLE_BATCHES:
+            counted = {name: self[name].to_arrays() for name in sorted(self._rows.keys() - self._constant)}
+        for name, arrays in counted.items():
+            digest.update(f"\n{name}\n".encode())
+            for array in arrays.values():
+                digest.update(f"{array.size}\n".encode())
+                digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 over the values of the weights and biases, batch norm folded in; None where they are not known.
+
+        :attr:`digest` tells networks apart by their structure only; this tells two trainings of one apart.
+        """
+        if not self.parameters and self._constant:
+            return None
+        digest = hashlib.sha256()
+        for name, values in sorted(self.parameters.items()):
+            array = values.contiguous().numpy()
+            digest.update(f"{name}\n{array.dtype} {array.shape}\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def _constant(self) -> frozenset[str]:
+        return frozenset(row.name for row in self.rows if row.kind in ("weight", "bias"))
+
+    def check_same(self, other: "Calibration") -> None:
+        """Do nothing if both are statistics of one network with the same weights.
+
+        Raises
+        ------
+        CalibrationError
+            They are not; the text names the difference.
+        """
+        self.require(other)
+        what = difference(self.rows, other.rows)
+        changed = [name for name in self._constant if not what and self[name] != other[name]]
+        if changed:
+            what = f"the values of {min(changed)} differ, so these are other weights"
+        if what:
+            raise CalibrationError(
+                f"statistics of {self.network} and of {other.network} do not belong together: {what}"
+            )
+
+    @staticmethod
+    def require(given: object) -> None:
+        """Do nothing for a calibration, and raise a CalibrationError for anything else."""
+        if not isinstance(given, Calibration):
+            raise CalibrationError(f"expected what calibrate() gives, a Calibration, not {type(given).__name__}")
+
+    def propose(self, word_length: int = 8, scheme: str = "mse", **options: Any) -> "Plan":
+        """Give a plan of the formats that a scheme proposes, committed.
+
+        What masks the scores of an attention (0 and -inf, say) stays in float, and so do the scores that it is added
+        to; the note of the commit names them.
+
+        Parameters
+        ----------
+        word_length
+            Bits of each format.
+        scheme
+            A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
+        options
+            ``per_channel``, ``target``, ``accumulator_bits`` and what the scheme takes; see
+            :meth:`qwidgets.plan.Plan.propose`.
+        """
+        from qwidgets.plan import Plan  # the plan is built on the calibration
+
+        plan = Plan(self)
+        plan.propose(word_length=word_length, scheme=scheme, **options)
+        target = options.get("target")
+        suffix = f", for {getattr(target, 'name', target)}" if target else ""
+        coarser = f"; {plan.room}" if plan.room.formats else ""
+        masking = [] if target else [name for name in plan if plan[name] is None]
+        kept = f"; in float, since they mask: {', '.join(masking)}" if masking else ""
+        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}{kept}")
+        return plan
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a safetensors file, in the place of what is there once all is written.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written; what was there before is unchanged.
+        """
+        with WHOLE_BATCHES:
+            histograms = {name: self[name] + BitHistogram() for name in self}
+            facts = {
+                "network": self.network,
+                "digest": self.digest,
+                "device": self.device,
+                "batches": self.batches,
+                "total_batches": self.total_batches,
+                "complete": self.complete,
+                "sums": [dataclasses.asdict(each) for each in self.sums],
+            }
+        calibration_file.write(path, facts, self.rows, self.inputs, histograms, self.parameters)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileError
+            There is no such file, it is damaged, of a later version, or not one of these.
+        """
+        facts, rows, inputs, histograms, parameters = calibration_file.read(path)
+        return cls(rows=rows, inputs=inputs, histograms=histograms, parameters=parameters, **facts)
+
+
+def _sum(totals: Iterable[int | None]) -> int | None:
+    """Add up; not known if one is not."""
+    known = list(totals)
+    return None if None in known else sum(total for total in known if total is not None)

@@ -1,0 +1,22 @@
+"""Number formats: fixed point, fixed point by channel, a bias at its accumulator; their arithmetic and notations.
+
+Values only: nothing here knows of networks, data or histograms.
+"""
+
+from qwidgets.formats.accumulator_format import ACCUMULATOR, AccumulatorFormat, in_steps, stored
+from qwidgets.formats.fixed_point import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS, FixedPoint
+from qwidgets.formats.per_channel import CHANNELS_FIRST, PerChannel
+
+__all__ = [
+    "ACCUMULATOR",
+    "CHANNELS_FIRST",
+    "MAX_FRACTION_LENGTH",
+    "MAX_WORD_LENGTH",
+    "OVERFLOWS",
+    "ROUNDINGS",
+    "AccumulatorFormat",
+    "FixedPoint",
+    "PerChannel",
+    "in_steps",
+    "stored",
+]

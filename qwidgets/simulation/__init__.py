@@ -1,0 +1,29 @@
+"""A network in integers, exactly as integer hardware computes it: one rule an operation."""
+
+from qwidgets.simulation.accumulation import Accumulator, Codes
+from qwidgets.simulation.partial_run import PartialRun
+from qwidgets.simulation.program import Parameter, Program, constant_rows
+from qwidgets.simulation.quantized_network import QuantizedNetwork, device_of, quantize, recapture
+from qwidgets.simulation.rules import RULES, Operand
+from qwidgets.simulation.rules.contractions import labels_of
+from qwidgets.simulation.rules.rule import constant, is_number
+from qwidgets.simulation.rules.whole_numbers import codes_of as whole_number_codes
+
+__all__ = [
+    "RULES",
+    "Accumulator",
+    "Codes",
+    "Operand",
+    "Parameter",
+    "PartialRun",
+    "Program",
+    "QuantizedNetwork",
+    "constant",
+    "constant_rows",
+    "device_of",
+    "is_number",
+    "labels_of",
+    "quantize",
+    "recapture",
+    "whole_number_codes",
+]

@@ -1,0 +1,202 @@
+"""A network run part of the way, from where it can be run to the end under other formats, again and again.
+
+Who asks what the format of one tensor does to the output need not compute what lies before that tensor each time.
+:class:`PartialRun` goes through a network from front to back, over all batches at once, and keeps of what it has
+computed only what later operations read; :meth:`PartialRun.outputs` computes the rest under any formats. What it gives
+are the very values that a run of the whole network gives.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.network import Network, operations
+from qwidgets.simulation.program import Coding, Parameter, Program, constant_rows
+from qwidgets.tuning import ACCUMULATOR_BITS, Format
+
+
+class PartialRun:
+    """A network under some formats, computed up to a position.
+
+    A position is the index of the first node of the graph that is not computed yet. Kept in memory are the values that
+    nodes from there on read, of all batches: in a chain of layers one activation, plus what skips over it.
+
+    Parameters
+    ----------
+    network
+        As adjusted.
+    coding
+        The plan's adjustments.
+    formats
+        Of all rows, those that the first part is computed with.
+    batches
+        For each, the flat arguments of a call. They must not be changed meanwhile.
+    device
+        Where to compute; the arguments lie there.
+    accumulator_bits
+        The width of the registers that sums are computed in.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        coding: Coding,
+        formats: Mapping[str, Format],
+        batches: Sequence[Sequence[Any]],
+        device: torch.device,
+        accumulator_bits: int = ACCUMULATOR_BITS,
+    ) -> None:
+        self.position = 0
+        self._accumulator_bits = accumulator_bits
+        self._network = network
+        self._nodes: list[Node] = list(network.graph.graph.nodes)
+        self._overwriting = [place for place, node in enumerate(self._nodes) if _overwrites(node)]
+        self._last = {given: place for place, node in enumerate(self._nodes) for given in node.all_input_nodes}
+        self._coding = _Remembered(coding)
+        self._device = device
+        self._batches = batches
+        self._values = self._arguments()
+        self._tensors: dict[str, Tensor] = {}
+        self._parameters: dict[str, tuple[Tensor, Tensor]] = {}
+        self._readers = _readers(network, self._nodes)
+        self.formats = dict(formats)
+        self.program = self.under(formats)
+
+    def under(self, formats: Mapping[str, Format]) -> Program:
+        """Give the network's program under some formats."""
+        return Program(self._network, formats, self._accumulator_bits, self._coding)
+
+    def start_of(self, row: str) -> int:
+        """Give the position up to which the format of a row changes nothing, those of accumulators aside."""
+        return self._outside_autocast(min(self._readers[row]))
+
+    def start(self, row: str, program: Program) -> int:
+        """As `start_of`, where ``program`` differs in the format of this row: biases at accumulators change with it."""
+        moved = [name for name in self._network.parameters if program.formats[name] != self.program.formats[name]]
+        return min(map(self.start_of, (row, *moved)))
+
+    def changed(self, row: str, fmt: Format) -> Iterator[Any]:
+        """Give the outputs of each batch with another format of one row; it computes up to there first."""
+        program = self.under({**self.formats, row: fmt})
+        self.advance(self.start(row, program))
+        return self.outputs(program)
+
+    def advance(self, position: int) -> None:
+        """Compute what lies before a position; if more is computed already, from the beginning."""
+        if position < self.position:
+            self.position, self._values = 0, self._arguments()
+        for values in self._values:
+            self._compute(values, self.program, range(self.position, position))
+        self.position = position
+
+    def adopt(self, formats: Mapping[str, Format], program: Program, position: int) -> None:
+        """Go on with other formats, and their program, which change nothing before a position."""
+        self.advance(min(position, self.position))
+        self.formats, self.program = dict(formats), program
+
+    def outputs(self, program: Program) -> Iterator[Any]:
+        """Compute what is left under a program, and give the outputs of each batch in the model's structure."""
+        later = any(place >= self.position for place in self._overwriting)
+        for values in self._values:
+            # An operation that works in place would spoil what the next run begins with.
+            private = dict(zip(values, copy.deepcopy([*values.values()]) if later else values.values(), strict=True))
+            outputs = self._compute(private, program, range(self.position, len(self._nodes)))
+            yield self._network.graph.graph.process_outputs(outputs)
+
+    def _arguments(self) -> list[dict[Node, Any]]:
+        given = [node for node in self._nodes if node.op == "placeholder"]
+        batches = copy.deepcopy(self._batches) if self._overwriting else self._batches
+        return [dict(zip(given, batch, strict=True)) for batch in batches]
+
+    def _compute(self, values: dict[Node, Any], program: Program, places: range) -> Any:
+        """Compute some nodes after those whose values are given; tell what the last one gave."""
+
+        def look(value: Any) -> Any:
+            if isinstance(value, Parameter):
+                return self._parameter(value.row, program)
+            if isinstance(value, torch.device):
+                return self._device
+            if value.op == "get_attr":
+                step = program.steps.get(value)
+                return self._tensor(str(value.target)) if step is None else step(look)
+            return values[value]
+
+        result = None
+        with torch.no_grad():
+            for place in places:
+                node = self._nodes[place]
+                if node.op != "get_attr" and node in program.steps:
+                    result = values[node] = program.steps[node](look)
+                for given in node.all_input_nodes:
+                    if self._last[given] == place:
+                        values.pop(given, None)
+        return result
+
+    def _tensor(self, target: str) -> Tensor:
+        if target not in self._tensors:
+            found: Any = self._network.graph
+            for name in target.split("."):
+                found = getattr(found, name)
+            self._tensors[target] = found.detach().to(self._device)
+        return self._tensors[target]
+
+    def _parameter(self, row: str, program: Program) -> Tensor:
+        """Give a weight or bias, made anew only where its codes are others than at the last time."""
+        source = program.codes[row] if program.formats[row] is not None else self._network.parameters[row]
+        made = self._parameters.get(row)
+        if made is None or made[0] is not source:
+            made = self._parameters[row] = source, program.value(row).to(self._device)
+        return made[1]
+
+    def _outside_autocast(self, place: int) -> int:
+        """Give the place, or where the section begins in which it is computed in another float type."""
+        begun: list[int] = []
+        for at, node in enumerate(self._nodes[:place]):
+            if operations.name_of(node) == "_enter_autocast":
+                begun.append(at)
+            elif operations.name_of(node) == "_exit_autocast":
+                begun.pop()
+        return begun[0] if begun else place
+
+
+class _Remembered:
+    """The codes of weights and biases under the last formats that each was asked for, so that they are made once."""
+
+    KEPT = 2
+
+    def __init__(self, coding: Coding) -> None:
+        self._coding = coding
+        self._made: dict[str, dict[FixedPoint | PerChannel, Tensor]] = {}
+
+    def codes(self, row: str, fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
+        """Give the codes of a row under a format."""
+        made = self._made.setdefault(row, {})
+        made[fmt] = made.pop(fmt) if fmt in made else self._coding.codes(row, fmt, values)
+        if len(made) > self.KEPT:
+            del made[next(iter(made))]
+        return made[fmt]
+
+
+def _readers(network: Network, nodes: list[Node]) -> dict[str, list[int]]:
+    """Give for each row the positions of the nodes that give it or, of a weight or bias, read it; and the last one."""
+    place = {node: index for index, node in enumerate(nodes)}
+    found = {row.name: [len(nodes) - 1] for row in network.rows}
+    for row, node in network.nodes.items():
+        found[row].append(place[node])
+    for node, row in constant_rows(network).items():
+        found[row].extend(place[reader] for reader in (node.users if node.op == "get_attr" else [node]))
+    for layer in network.layers:
+        for row in filter(None, (layer.weight_row, layer.bias_row)):
+            found[row].append(place[layer.node])
+    return found
+
+
+def _overwrites(node: Node) -> bool:
+    """Whether an operation works in place on a tensor that it is given."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(item.alias_info and item.alias_info.is_write for item in schema.arguments)

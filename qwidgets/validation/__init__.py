@@ -1,0 +1,25 @@
+"""What a plan does to its network, over data that the plan has not seen.
+
+:func:`validate` puts float and quantized side by side, :func:`sensitivity` tells what each row costs, :func:`cost` what
+each layer takes, and :func:`health` says in a word how the network is. They change neither the model nor the plan.
+"""
+
+from qwidgets.validation.comparison import compare, validate
+from qwidgets.validation.float_reference import FloatReference
+from qwidgets.validation.health_report import Health, health
+from qwidgets.validation.layer_costs import cost
+from qwidgets.validation.metrics import Metric
+from qwidgets.validation.row_sensitivity import sensitivity
+from qwidgets.validation.sizes import parameter_bytes
+
+__all__ = [
+    "FloatReference",
+    "Health",
+    "Metric",
+    "compare",
+    "cost",
+    "health",
+    "parameter_bytes",
+    "sensitivity",
+    "validate",
+]

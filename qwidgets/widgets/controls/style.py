@@ -1,0 +1,104 @@
+"""How everything looks: the colours of the product and its style sheet, and how figures are written and judged.
+
+Text and surfaces take JupyterLab's own colours, so that every theme is followed. What carries meaning has a colour that
+colour-blind people can tell (Okabe and Ito), translucent where it lies under text, so that it works on light and dark.
+"""
+
+import ipywidgets
+
+from qwidgets.pictures import BACKGROUNDS, LIMITS, Severity, escaped, number, percent, problems, severity
+
+__all__ = [
+    "ACCENT",
+    "BACKGROUNDS",
+    "CSS",
+    "LIMITS",
+    "OVERFLOW",
+    "UNDERFLOW",
+    "Severity",
+    "escaped",
+    "number",
+    "percent",
+    "problems",
+    "severity",
+    "style_sheet",
+]
+
+ACCENT = "#2a78d6"
+"""In the window, selected, the thing to press."""
+UNDERFLOW = "#e69f00"
+"""Below the window: values that become zero."""
+OVERFLOW = "#d55e00"
+"""Above the window: values that saturate or wrap."""
+
+NAME_LENGTH = 24
+"""Characters of a tensor's name that there is room for beside a picture."""
+
+
+def shortened(name: str, length: int = NAME_LENGTH) -> str:
+    """A tensor's name that fits beside a picture; its end tells more than its beginning.
+
+    Examples
+    --------
+    >>> shortened("blocks.3.0.conv_pwl.weight"), shortened("input")
+    ('…cks.3.0.conv_pwl.weight', 'input')
+    """
+    return name if len(name) <= length else "…" + name[1 - length :]
+
+
+def style_sheet() -> ipywidgets.HTML:
+    """A widget without extent that brings the style sheet; every view carries one, since each may stand alone."""
+    return ipywidgets.HTML(f"<style>{CSS}</style>", layout=ipywidgets.Layout(display="none"))
+
+
+CSS = """
+.qw {
+  --qw-text: var(--jp-ui-font-color1, #212121); --qw-quiet: var(--jp-ui-font-color2, #616161);
+  --qw-line: var(--jp-border-color2, #e0e0e0); --qw-panel: var(--jp-layout-color1, #fff);
+  --qw-raised: var(--jp-layout-color2, #f3f3f3);
+  --qw-accent: #2a78d6; --qw-underflow: #e69f00; --qw-overflow: #d55e00; --qw-error: #b3261e;
+  color: var(--qw-text); font-size: 13px; overflow: hidden;
+}
+[data-jp-theme-light="false"] .qw { --qw-accent: #5aa2f2; --qw-error: #ff8a80; }
+.qw .qw-bar { flex-flow: row wrap; align-items: center; gap: 4px 12px; overflow: visible; }
+.qw .qw-bar > .widget-html { margin: 2px; }
+.qw .qw-bar .widget-hbox { align-items: center; gap: 0 2px; overflow: visible; }
+.qw-workbench { border: 1px solid var(--qw-line); border-radius: 6px; padding: 8px 12px; gap: 10px; }
+.qw-workbench .qw { font-size: inherit; }
+.qw-workbench > .widget-vbox { overflow: visible; }
+.qw .qw-upper { flex-flow: row wrap; gap: 8px 18px; align-items: flex-start; }
+.qw .qw-upper > .qw { flex: 1 1 400px; min-width: 0; }
+.qw .qw-upper > .qw:first-of-type { flex: 1.6 1 560px; }
+.qw .qw-sliders { container-type: inline-size; }
+.qw .qw-log pre { font-size: 11px; color: var(--qw-quiet); max-height: 220px; overflow: auto; background: none; }
+.qw .qw-wrong { color: var(--qw-error); font-weight: 600; white-space: pre-wrap; }
+.qw .widget-html-content { line-height: 1.45; }
+.qw .qw-quiet, .qw .qw-quiet .widget-html-content { color: var(--qw-quiet); }
+.qw .qw-error .widget-html-content { color: var(--qw-error); white-space: pre-wrap; overflow-wrap: anywhere; }
+.qw .widget-button { border-radius: 4px; }
+.qw .widget-button.mod-primary { background: var(--qw-accent); color: #fff; }
+.qw .widget-button:focus-visible, .qw .noUi-handle:focus-visible, .qw input:focus-visible, .qw select:focus-visible {
+  outline: 2px solid var(--qw-accent); outline-offset: 1px; }
+.qw .noUi-connect { background: var(--qw-accent) !important; }
+.qw table.qw-figures { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 14px 2px 0; text-align: right; font-weight: normal;
+  background: none; border: none; white-space: nowrap; }
+.qw table.qw-figures td:first-child, .qw table.qw-figures th:first-child,
+.qw table.qw-figures td:last-child, .qw table.qw-figures th:last-child { text-align: left; }
+.qw table.qw-figures td:last-child { white-space: normal; }
+.qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
+.qw table.qw-figures tr { background: none !important; }
+.qw .qw-results { gap: 2px; }
+.qw .qw-results table.qw-result td { min-width: 92px; }
+.qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }
+.qw table.qw-result tr td { vertical-align: top; white-space: normal; }
+.qw .qw-one-line .widget-html-content { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-word { padding: 1px 8px; border-radius: 3px; }
+.qw .qw-severe { font-weight: 600; }
+.qw .qw-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
+.qw .bqplot { --bq-axis-tick-text-fill: var(--qw-quiet); }
+.qw .bqplot .axis text.default, .qw .bqplot .axis .tick text { fill: var(--qw-quiet) !important; }
+.qw .bqplot .axis path, .qw .bqplot .axis line { stroke: var(--qw-line); }
+.qw .bqplot .svg-background .plotarea_background { fill: none; }
+[data-jp-theme-light="false"] .qw .qw-heat .bqplot image { filter: invert(1) hue-rotate(180deg); }
+"""

@@ -1,0 +1,258 @@
+"""The steps that look at the network, as buttons: each runs in the background, can be stopped, and can be undone.
+
+The steps themselves are methods of the plan. Here is what each does in a sentence, why it cannot be done just now, and
+what it did.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+from torch import nn
+
+from qwidgets.errors import PlanError
+from qwidgets.plan import Plan
+from qwidgets.progress import OnProgress
+from qwidgets.session import Job, JobQueue, Pace, twin_of
+from qwidgets.tuning import Adjustments, Change, Commit
+from qwidgets.validation import parameter_bytes
+from qwidgets.widgets.controls import PlanView, ProgressRow, drawing, escaped, guarded
+
+NO_DATA = "there is no data here to look at: Workbench(model, data) has some, and in Python plan.equalize(data) does it"
+READ_ONCE = "the data could be read only once; Workbench(model, data) with a DataLoader or a list can be read again"
+NO_MODEL = "this plan came from a file and does not know its network; in Python plan.equalize(data, model) does it"
+NOT_YET = "the network is still being calibrated"
+
+
+Run = Callable[[Plan, Iterable[Any], nn.Module, int | None, OnProgress, Callable[[], bool]], str | None]
+"""Does a step and says in a sentence what it did; None if it was stopped. Called with the plan, the data, the network,
+the budget in bytes, who is told how far it is, and who is asked whether to stop."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step as a person is offered it.
+
+    Attributes
+    ----------
+    name
+        On its button.
+    does
+        What it does, in a sentence.
+    run
+        Does it.
+    """
+
+    name: str
+    does: str
+    run: Run
+
+
+def _adjusting(step: Callable[..., Commit | None], *changes: str) -> Run:
+    """A step that makes these of the adjustments, and commits."""
+
+    def run(
+        plan: Plan, data: Iterable[Any], model: nn.Module, _: int | None, told: OnProgress, stop: Callable[[], bool]
+    ) -> str | None:
+        before = plan.adjustments
+        reasons: list[str] = []
+        entry = step(plan, data, model, progress=told, stop=stop, on_unchanged=reasons.append)
+        if entry is None:
+            return reasons[0] if reasons else None
+        return f"{summary(changes, before, plan.adjustments, entry)}; {entry.note.partition(': ')[2]}"
+
+    return run
+
+
+def _search(
+    plan: Plan, data: Iterable[Any], model: nn.Module, budget: int | None, told: OnProgress, stop: Callable[[], bool]
+) -> str | None:
+    found = plan.search(data, budget, model, progress=told, stop=stop)
+    if found is None:
+        return None
+    return (
+        f"{len(found)} drafts; look at them, then commit or revert"
+        if found
+        else "nothing was changed: no other format does better, on the data that were kept aside, too"
+    )
+
+
+STEPS = (
+    Step(
+        "Equalize",
+        "Scales the channels of activations so that quiet ones use more of the window; weights and clamps are scaled "
+        "to match, and the network computes what it did.",
+        _adjusting(Plan.equalize, "factors"),
+    ),
+    Step(
+        "Search",
+        "Drafts windows by what they do to the network's output and, where a budget is written, a word length for each "
+        "weight.",
+        _search,
+    ),
+    Step(
+        "Correct bias",
+        "Takes off each bias what quantization adds to its channel on the average over the data.",
+        _adjusting(Plan.correct_bias, "shifts"),
+    ),
+    Step(
+        "Round adaptively",
+        "Rounds each weight up or down so that its layer's output over the data is kept, and corrects the biases.",
+        _adjusting(Plan.round_adaptively, "roundings", "shifts"),
+    ),
+)
+
+WORDS = {
+    "factors": ("tensor", "tensors", "scaled"),
+    "roundings": ("weight", "weights", "rounded"),
+    "shifts": ("bias", "biases", "corrected"),
+}
+
+
+class StepsMenu(PlanView):
+    """Buttons for the steps that look at the network.
+
+    Parameters
+    ----------
+    plan
+        What is adjusted. Each step is one for undo, too.
+    told
+        Called with a sentence about what was done.
+    """
+
+    def __init__(self, plan: Plan, told: Callable[[str], None]) -> None:
+        self._told = told
+        self._data: Iterable[Any] | None = None
+        self._lack = NO_DATA
+        self._done: tuple[Change | None, str] = (None, "")
+        self._lane = JobQueue("steps", self._on_pace, self._on_error)
+        super().__init__(plan)
+
+    def give(self, data: Iterable[Any] | None, lack: str = "") -> None:
+        """Give the batches that the steps look at, which must be there to be read again; or say why there are none."""
+        self._data, self._lack = data, "" if data is not None else lack
+        self.refresh()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until no step is at work; say whether that is so."""
+        return self._lane.wait(seconds)
+
+    def stop(self) -> None:
+        """End the step at work; the plan stays as it was."""
+        self._lane.stop()
+
+    def _detach(self) -> None:
+        super()._detach()
+        self.stop()
+
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._buttons = [
+            ipywidgets.Button(description=step.name, layout=ipywidgets.Layout(width=f"{36 + 8 * len(step.name)}px"))
+            for step in STEPS
+        ]
+        for button, step in zip(self._buttons, STEPS, strict=True):
+            button.on_click(lambda _, step=step: self._on_step(step))
+        self._why = ipywidgets.HTML()
+        self._why.add_class("qw-quiet")
+        self._progress = ProgressRow(self._lane.stop, "End the step; the plan stays as it was")
+        self._budget = ipywidgets.Text(description="budget", layout=ipywidgets.Layout(width="236px"))
+        self._budget.style.description_width = "54px"
+        self._budget.tooltip = (
+            "For Search: bytes of all weights and biases, packed at their word lengths; empty, the word lengths stay"
+        )
+        title = ipywidgets.HTML("<b>steps</b>")
+        line = ipywidgets.HBox([title, *self._buttons, self._budget, self._progress, self._why])
+        line.add_class("qw-bar")
+        self.add_class("qw-steps")
+        return (line,)
+
+    def _show(self, changed: frozenset[str]) -> None:
+        reason = self._reason()
+        for button, step in zip(self._buttons, STEPS, strict=True):
+            button.disabled = bool(reason)
+            button.tooltip = f"{step.does} Not now: {reason}." if reason else step.does
+        after, done = self._done
+        self._why.value = "" if self._lane.busy else escaped(done if done and after is self.plan.change else reason)
+        taken = sum(parameter_bytes(row, self.plan.committed[row.name]) for row in self.plan.rows)
+        self._budget.placeholder = f"now {taken:,} bytes"
+
+    def _show_selection(self) -> None:
+        pass
+
+    def _reason(self) -> str:
+        """Why no step can be taken just now; "" if one can."""
+        if self._lane.busy:
+            return "a step is at work"
+        if self.plan.model is None:
+            return NO_MODEL
+        if self._lack:
+            return self._lack
+        if self.plan.drafts:
+            return "commit or revert what is drafted first"
+        return ""
+
+    @guarded
+    def _on_step(self, step: Step) -> None:
+        if not self._reason():
+            budget = _read_bytes(self._budget.value)
+            self._done = (None, "")
+            self._lane.ask(step.name, lambda job: self._do(step, budget, job))
+            self.refresh()
+
+    def _do(self, step: Step, budget: int | None, job: Job) -> None:
+        job.advance(0, None, "")
+        assert self._data is not None
+
+        def told(what: str, done: int, total: int) -> None:
+            job.advance(done, total, f"in {what}")
+
+        model = twin_of(self.plan.network_of())
+        done = step.run(self.plan, self._data, model, budget, told, lambda: job.stopped)
+        self._finish(f"{step.name}: {done or 'stopped, the plan is as it was'}")
+
+    @drawing
+    def _finish(self, done: str) -> None:
+        self.clear_report()
+        self._done = (self.plan.change, done)
+        self._told(done)
+
+    def _on_pace(self, pace: Pace | None) -> None:
+        self._progress.show(pace)
+        if pace is None:
+            self.refresh()
+
+    @drawing
+    def _on_error(self, error: Exception) -> None:
+        self.report(error)
+
+
+def summary(changes: Iterable[str], before: Adjustments, after: Adjustments, entry: Commit) -> str:
+    """What a step did, in a sentence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> after = Adjustments(shifts={"conv.bias": np.array([0.1])})
+    >>> summary(["shifts"], Adjustments(), after, Commit.now("biases corrected", {}))
+    '1 bias corrected'
+    """
+    told = []
+    for part in changes:
+        old, new = getattr(before, part), getattr(after, part)
+        told.append(_told(sum(1 for row, what in new.items() if old.get(row) is not what), *WORDS[part]))
+    told.append(_told(len(entry.changes), "window", "windows", "chosen anew"))
+    return ", ".join(filter(None, told)) or "there was nothing to do"
+
+
+def _told(count: int, one: str, many: str, done: str) -> str:
+    return f"{count} {one if count == 1 else many} {done}" if count else ""
+
+
+def _read_bytes(text: str) -> int | None:
+    digits = text.strip().removesuffix("bytes").replace(",", "").strip()
+    if not digits:
+        return None
+    if not digits.isdecimal():
+        raise PlanError(f"cannot read the budget {text!r}; write a number of bytes, such as 12,000, or nothing")
+    return int(digits)
