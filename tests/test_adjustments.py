@@ -10,7 +10,7 @@ from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
-from qwidgets.simulation import QuantizedNetwork, quantize, recapture
+from qwidgets.simulation import QuantizedNetwork, captured, quantize
 from qwidgets.tuning import Commit
 from qwidgets.validation import validate
 
@@ -85,7 +85,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 def test_an_equalized_network_in_float_computes_what_the_network_does(plan: Plan) -> None:
     plan.equalize(DATA, MODEL, progress=False)
     assert {"stem", "depthwise", "project", "add", "grouped"} <= set(plan.adjustments.factors)
-    adjusted = plan.adjustments.applied(recapture(MODEL, plan))
+    adjusted = plan.adjustments.applied(captured(MODEL, plan))
     inside = QuantizedNetwork(MODEL, adjusted, dict.fromkeys(plan))
     for batch in (OTHERS[0], 50 * OTHERS[0]):  # far beyond what the clamps let through
         torch.testing.assert_close(inside(batch), MODEL(batch), rtol=1e-5, atol=1e-5)
@@ -112,7 +112,7 @@ def test_clamps_move_with_their_channels_in_integers_too(plan: Plan) -> None:
 def test_the_loudest_channel_reaches_the_top_and_the_others_come_half_the_way(plan: Plan) -> None:
     plan.equalize(DATA, MODEL, progress=False)
     assert plan.calibration is not None
-    network = recapture(MODEL, plan)
+    network = captured(MODEL, plan)
 
     def largest(batches: list[torch.Tensor]) -> torch.Tensor:
         found: dict[str, torch.Tensor] = {}
@@ -157,7 +157,7 @@ def test_the_table_shows_the_adjusted_tensors(plan: Plan) -> None:
     plan.equalize(DATA, MODEL, progress=False)
     assert plan.calibration is not None
     (outer, *_) = plan.adjustments.factors["stem.weight"]
-    weights = recapture(MODEL, plan).parameters["stem.weight"].double() * torch.from_numpy(outer)
+    weights = captured(MODEL, plan).parameters["stem.weight"].double() * torch.from_numpy(outer)
     torch.testing.assert_close(plan.calibration.values("stem.weight").double(), weights)
     assert plan.table().loc["stem.weight", "max"] == pytest.approx(float(weights.max()))
     plan.undo()
@@ -230,7 +230,7 @@ def test_a_rounding_counts_only_for_the_format_that_it_was_made_for(plan: Plan) 
     assert not torch.equal(rounded, nearest)
     plan["project.weight"] = fmt.with_channel(0, FixedPoint(3, -2))
     plan.commit()
-    values = recapture(MODEL, plan).parameters["project.weight"]
+    values = captured(MODEL, plan).parameters["project.weight"]
     changed = plan["project.weight"]
     assert isinstance(changed, PerChannel)
     assert torch.equal(codes(plan)["project.weight"], changed.to_integer(values))

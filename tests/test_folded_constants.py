@@ -309,4 +309,5 @@ def test_a_network_of_integers_alone_says_that_there_is_nothing_to_format() -> N
 
 def test_a_parameter_that_is_only_moved_is_not_made_anew() -> None:
     model = Computing(lambda m, x: x + m.p.view(1, 4), p=_parameter(4))
-    assert not capture(model, (torch.randn(*VECTORS),)).made
+    network = capture(model, (torch.randn(*VECTORS),))
+    assert [operation.target for operation in network.operations if operation.kind == "constant"] == ["p"]

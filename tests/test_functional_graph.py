@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from qwidgets import calibrate, quantize
 from qwidgets.errors import CaptureError
-from qwidgets.network import Network, capture, operations
+from qwidgets.network import Network, capture
 
 Write = Callable[[Tensor], Any]
 
@@ -84,9 +84,9 @@ def _network(*writes: Write) -> tuple[nn.Module, Tensor]:
 
 def _mutating(network: Network) -> list[str]:
     return [
-        node.name
-        for node in network.graph.graph.nodes
-        if getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+        operation.label
+        for operation in network.operations
+        if getattr(getattr(operation.target, "_schema", None), "is_mutable", False)
     ]
 
 
@@ -262,6 +262,6 @@ def test_sections_with_a_gradient_mode_or_autocast_of_their_own_are_written_thro
 def test_a_copied_part_keeps_its_format() -> None:
     model, x = _network(WRITES["a channel copied"])
     network = capture(model, (x,))
-    names = [operations.name_of(node) for node in network.graph.graph.nodes]
+    names = [operation.name for operation in network.operations]
     assert "copy" not in names
-    assert list(itertools.filterfalse(network.nodes.__contains__, ["select_scatter"])) == []
+    assert list(itertools.filterfalse(network.producers.__contains__, ["select_scatter"])) == []

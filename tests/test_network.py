@@ -402,7 +402,7 @@ def test_models_can_be_captured_in_several_threads_at_once() -> None:
 def test_the_graph_shares_the_parameters() -> None:
     model = ResNet()
     network = capture(model, (torch.randn(2, 3, 10, 10),))
-    assert network.graph.get_parameter("stem.weight").data_ptr() == model.stem.weight.data_ptr()
+    assert network.tensor("stem.weight").data_ptr() == model.stem.weight.data_ptr()
     network.parameters["stem.weight"].zero_()
     assert model.stem.weight.abs().max() > 0
 

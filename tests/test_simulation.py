@@ -16,7 +16,7 @@ from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
 from qwidgets.formats import OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.plan import Plan
-from qwidgets.simulation import QuantizedNetwork, quantize, recapture
+from qwidgets.simulation import QuantizedNetwork, captured, quantize
 from qwidgets.tuning import Format
 from tests import integer_reference as reference
 from tests.integer_reference import Ints
@@ -171,7 +171,7 @@ def test_a_chain_of_layers_gives_the_codes_of_the_int64_reference(name: str) -> 
     torch.manual_seed(0)
     model, x = build().eval(), torch.randn(shape) * 2
     plan = plan_of(model, x)
-    network = recapture(model, plan)
+    network = captured(model, plan)
     for seed in range(4):
         randomized(plan, seed, longest=12 if seed < 3 else 22)
         quantized = QuantizedNetwork(model, network, plan.committed)
@@ -225,7 +225,7 @@ def test_sums_products_and_joins_give_the_codes_of_the_int64_reference() -> None
     torch.manual_seed(0)
     model, x = Combining(), torch.randn(5, 4)
     plan = plan_of(model, x)
-    network = recapture(model, plan)
+    network = captured(model, plan)
     for seed in range(8):
         randomized(plan, seed, longest=12 if seed < 4 else 26)
         quantized = QuantizedNetwork(model, network, plan.committed)

@@ -25,7 +25,7 @@ from qwidgets.adjusting.layer_inputs import Moments, moments
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
-from qwidgets.simulation import recapture
+from qwidgets.simulation import captured
 from qwidgets.tuning import Format, Rounding, accumulator_room
 
 DAMPINGS = (0.01, 0.1, 1.0)
@@ -44,7 +44,7 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
 
     Formats per channel are chosen anew for the refitted weights; other windows stay as they are.
     """
-    before, original = plan.adjustments, recapture(model, plan)
+    before, original = plan.adjustments, captured(model, plan)
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
     divided = divide(network, model, data)

@@ -23,7 +23,7 @@ from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network
 from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
-from qwidgets.simulation import recapture
+from qwidgets.simulation import captured
 from qwidgets.tuning import Adjustments, Array
 
 TURNS = 4
@@ -34,7 +34,7 @@ TINY = torch.finfo(torch.float64).tiny
 
 def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Shift each bias by what its channel's output lacks over the data."""
-    before, original = plan.adjustments, recapture(model, plan)
+    before, original = plan.adjustments, captured(model, plan)
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
     divided = divide(network, model, data)
@@ -127,7 +127,7 @@ def least_squares_shift(pairs: layerwise.Pairs, pair: layerwise.LayerPair) -> Te
     axis = _channels(pair)
     shift = torch.zeros(pairs[0][1].shape[axis], dtype=torch.float64)
     agreed = torch.ones_like(shift)
-    for turn in range(TURNS if pair.layer.activation_node else 1):
+    for turn in range(TURNS if pair.layer.activation else 1):
         sums = torch.zeros(2, 2, len(shift), dtype=torch.float64)
         seen = 0
         for outputs, quantized in pairs:

@@ -26,10 +26,10 @@ from qwidgets.adjusting.layerwise import NetworkState
 from qwidgets.calibration import Calibration
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
-from qwidgets.network import Network
+from qwidgets.network import Network, Operation
 from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
-from qwidgets.simulation import recapture
+from qwidgets.simulation import captured
 from qwidgets.tuning import Adjustments, ChannelGroup, Format, accumulator_room, channel_groups
 
 MOST = 64.0
@@ -42,7 +42,7 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
 
     The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
     """
-    original = recapture(model, plan)
+    original = captured(model, plan)
     groups = [group for group in channel_groups.find(original) if not set(group.rows) & plan.locked]
     before = plan.adjustments
     network = before.applied(original)
@@ -56,11 +56,10 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
         _run(network, seen, reached, progress)
         after = _scaled(original, before, groups, _scales(groups, plan, reached))
         changed = {row for row in after.factors if after.factors[row] is not before.factors.get(row)}
-        # The clamps of a captured graph are moved once: a fresh one.
-        adjusted = after.applied(recapture(model, plan))
+        adjusted = after.applied(original)
         counted = _Counted(changed)
         _run(adjusted, seen, counted, progress)
-        assert plan.calibration is not None  # recapturing asks for one
+        assert plan.calibration is not None  # `captured` asks for one
         calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
         chosen = {row: _anew(plan.committed[row], row, calibration) for row in changed}
         formats = accumulator_room.leave_as_before(plan.calibration, plan.committed, chosen, calibration)
@@ -79,15 +78,15 @@ def _scales(groups: list[ChannelGroup], plan: Plan, reached: "_Reached") -> list
 
 def _scaled(original: Network, before: Adjustments, groups: list[ChannelGroup], scales: list[Tensor]) -> Adjustments:
     """Give the adjustments with the channels of groups scaled, and the weights and biases before and after them."""
-    given: dict[torch.fx.Node, Tensor] = {}
+    given: dict[Operation, Tensor] = {}
     factors = dict(before.factors)
     for group, scale in zip(groups, scales, strict=True):
         for row in group.rows:
             factors[row] = _times(factors.get(row), (scale,))
-        given.update(dict.fromkeys(group.nodes, scale))
+        given.update(dict.fromkeys(group.operations, scale))
     shifts = dict(before.shifts)
     for layer in original.layers:
-        shape, node = tuple(original.parameters[layer.weight_row].shape), layer.node
+        shape, node = tuple(original.parameters[layer.weight_row].shape), layer.head
         of_groups = int(node.args[6]) if len(node.args) > 6 and isinstance(node.args[6], int) else 1
         found = channel_groups.weight_factors(layer, given, shape, of_groups)
         if found:
@@ -131,16 +130,15 @@ class _Counted:
 
 def _run(network: Network, leaves: list[list[Any]], observe: Any, progress: Progress) -> None:
     """Run a network in float, batch by batch, and show its rows."""
-    rows = {node: row for row, node in network.nodes.items()}
     with torch.no_grad():
         for batch in leaves:
             side = NetworkState(network, {row.name: None for row in network.rows}, [batch])
-            for node in network.graph.graph.nodes:
-                if node.op == "output":
+            for node in network.operations:
+                if node.kind == "output":
                     break
                 side.compute(node)
-                if node in rows:
-                    observe(rows[node], side.values[node][0])
+                if node.slot is not None:
+                    observe(node.slot, side.values[node][0])
                 side.forget(node)
             progress.step()
 

@@ -31,7 +31,7 @@ from qwidgets.errors import FormatError, PlanError
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
 from qwidgets.progress import Progress
-from qwidgets.simulation import PartialRun, Program, device_of, recapture
+from qwidgets.simulation import PartialRun, Program, captured, device_of
 from qwidgets.tuning import Format
 from qwidgets.validation import FloatReference, parameter_bytes
 
@@ -114,7 +114,7 @@ class _Search:
     """A network under formats that are being searched for, with the squared error of its outputs."""
 
     def __init__(self, model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> None:
-        network, device = plan.adjustments.applied(recapture(model, plan)), device_of(model)
+        network, device = plan.adjustments.applied(captured(model, plan)), device_of(model)
         divided = divide(network, model, data)
         self.samples_aside = divided.samples
         self._parameters = network.parameters

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from qwidgets.adjusting.layerwise import LayerPair
-from qwidgets.network import arguments
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def moments(pair: LayerPair) -> Moments | None:
     """Give the moments of a layer's inputs; None for a layer that has not this form."""
     layer = pair.layer
     weight = pair.reference.parameters[layer.weight_row]
-    given = arguments(layer.node)
+    given = dict(layer.head.arguments)
     if layer.operation not in ("linear", "conv1d", "conv2d") or isinstance(given.get("padding"), str):
         return None
     count = 0

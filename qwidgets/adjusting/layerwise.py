@@ -7,17 +7,15 @@ says; sums are computed in float, which is what a search or a correction needs o
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Node
 
 from qwidgets.adjusting.kept_aside import Divided
 from qwidgets.feeding import fed
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Layer, Network, operations
+from qwidgets.network import Layer, Network, Operation
 from qwidgets.simulation import Parameter, Program, device_of
 from qwidgets.tuning import Adjustments, Format
 
@@ -26,43 +24,41 @@ class NetworkState:
     """One of the two: a program without the integers, and the values of all nodes that are still needed, by batch."""
 
     def __init__(self, network: Network, formats: Mapping[str, Format], leaves: list[list[Any]]) -> None:
-        self.values: dict[Node, list[Any]] = {}
+        self.values: dict[Operation, list[Any]] = {}
         self.parameters = dict(network.parameters)
         kept = {row.name: None if row.kind in ("weight", "bias") else formats[row.name] for row in network.rows}
         program = Program(network, kept, 32)
-        self._steps, self._constants = program.steps, program.constants
-        self._graph = network.graph
+        self._steps = program.steps
+        self._network = network
         self._leaves = [iter(batch) for batch in leaves]
         self.device = next((leaf.device for batch in leaves for leaf in batch if isinstance(leaf, Tensor)), _CPU)
-        self._last = {given: node for node in network.graph.graph.nodes for given in node.all_input_nodes}
 
-    def compute(self, node: Node) -> None:
+    def compute(self, node: Operation) -> None:
         """Give a node its values, one for each batch."""
-        if node.op == "placeholder" and node not in self.values:
+        if node.kind == "input" and node not in self.values:
             self.values[node] = [next(batch) for batch in self._leaves]
-        elif node.op == "get_attr" and node not in self._steps:
-            value = attrgetter(str(node.target))(self._graph).detach().to(self.device)
+        elif node.kind == "constant" and node not in self._steps:
+            value = self._network.tensor(node.target).to(self.device)
             self.values[node] = [value] * len(self._leaves)
-        if node in self._steps and node not in self._constants:
+        if node in self._steps and node.constant is None:
             step = self._steps[node]
             self.values[node] = [step(self._looking(index)) for index in range(len(self._leaves))]
 
-    def applied(self, node: Node, values: Tensor) -> Tensor:
+    def applied(self, node: Operation, values: Tensor) -> Tensor:
         """Give what an operation on one tensor makes of other values than those that it reads."""
         look = self._looking(0)  # for constants beside the tensor: the slopes of a PReLU
         found: Tensor = self._steps[node](lambda value: values if value is node.args[0] else look(value))
         return found
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: Operation) -> None:
         """Drop what nothing after this node reads."""
-        for given in node.all_input_nodes:
-            if self._last[given] is node:
-                self.values.pop(given, None)
+        for read in node.last_reads:
+            self.values.pop(read, None)
 
     def _looking(self, batch: int) -> Callable[[Any], Any]:
         def look(value: Any) -> Any:
             # Parameters are looked up when they are used: until then they may be changed.
-            row = value.row if isinstance(value, Parameter) else self._constants.get(value)
+            row = value.row if isinstance(value, Parameter) else getattr(value, "constant", None)
             if row is not None:
                 return self.parameters[row].to(self.device)
             return self.device if isinstance(value, torch.device) else self.values[value][batch]
@@ -109,20 +105,20 @@ class LayerPair:
     @property
     def inputs(self) -> Pairs:
         """What goes into the layer, of the batches that are seen."""
-        source = self.layer.node.args[0]
-        assert isinstance(source, Node)
+        source = self.layer.head.args[0]
+        assert isinstance(source, Operation)
         return list(zip(self.reference.values[source], self.quantized.values[source], strict=True))[: self.seen]
 
     def outputs(self) -> tuple[Pairs, Pairs]:
         """Compute what leaves the layer before its activation function, seen and aside."""
-        self.quantized.compute(self.layer.node)
-        node = self.layer.node
+        self.quantized.compute(self.layer.head)
+        node = self.layer.head
         pairs = list(zip(self.reference.values[node], self.quantized.values[node], strict=True))
         return pairs[: self.seen], pairs[self.seen :]
 
     def activated(self, values: Tensor) -> Tensor:
         """Give what the layer's activation function, if it has one, makes of values, in float."""
-        node = self.layer.activation_node
+        node = self.layer.activation
         return values if node is None else self.reference.applied(node, values)
 
 
@@ -156,10 +152,10 @@ def layer_pairs(
         if isinstance(fmt, FixedPoint | PerChannel):
             codes = adjustments.codes(row, fmt, values)
             quantized.parameters[row] = fmt.from_integer(codes).to(values.dtype)
-    layers = {layer.node: layer for layer in network.layers}
+    layers = {layer.head: layer for layer in network.layers}
     with torch.no_grad():
-        for node in network.graph.graph.nodes:
-            if node.op == "output":
+        for node in network.operations:
+            if node.kind == "output":
                 return
             reference.compute(node)
             if node in layers and _has_channels(node):
@@ -169,10 +165,9 @@ def layer_pairs(
                 side.forget(node)
 
 
-def _has_channels(node: Node) -> bool:
+def _has_channels(node: Operation) -> bool:
     """Whether what a layer gives has a channel for each row of its weight and value of its bias, after the batch."""
-    value, weight, bias = operations.value_of(node), operations.weight_of(node), operations.bias_of(node)
-    if not (operations.is_convolution(node) or operations.name_of(node) == "linear"):
+    if not (node.is_convolution or node.name == "linear"):
         return False
-    whole = weight is not None and weight.op == "get_attr" and (bias is None or bias.op == "get_attr")
-    return whole and isinstance(value, Tensor) and value.ndim > 1
+    whole = node.weight is not None and node.weight.kind == "constant"
+    return whole and (node.bias is None or node.bias.kind == "constant") and len(node.shape) > 1

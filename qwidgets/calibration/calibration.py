@@ -21,8 +21,7 @@ from qwidgets.calibration.interruption import undisturbed
 from qwidgets.calibration.ranks import Ranks
 from qwidgets.errors import CalibrationError, DataError
 from qwidgets.histograms import BitHistogram
-from qwidgets.network import InputSpec, Network, Row, Sum, difference, digest_of, widened
-from qwidgets.network import sums as network_sums
+from qwidgets.network import InputSpec, Network, Row, Sum, difference, digest_of, find_sums, widened
 
 if TYPE_CHECKING:
     from qwidgets.plan import Plan
@@ -56,6 +55,8 @@ class Calibration:
         The network itself, as it was given to :func:`qwidgets.calibrate`; None where these statistics came from a file.
     sums
         What each operation sums up, so that formats can leave that room; empty if an older version saved it.
+    captured
+        The network as it was captured last; None where these statistics came from a file and nothing has run since.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Calibration:
         parameters: Mapping[str, Tensor] = MappingProxyType({}),
         model: nn.Module | None = None,
         sums: tuple[Sum, ...] = (),
+        captured: Network | None = None,
     ) -> None:
         self.network = network
         self.digest = digest
@@ -85,6 +87,7 @@ class Calibration:
         self.parameters = parameters
         self.model = model
         self.sums = sums
+        self.captured = captured
         self._rows = {row.name: row for row in rows}
         self._histograms = dict(histograms)
 
@@ -104,7 +107,8 @@ class Calibration:
             total_batches=total_batches,
             parameters={name: values.detach().cpu() for name, values in network.parameters.items()},
             model=model,
-            sums=network_sums.find(network),
+            sums=find_sums(network),
+            captured=network,
         )
 
     @classmethod
@@ -153,6 +157,7 @@ class Calibration:
             parameters=own.parameters,
             model=own.model,
             sums=own.sums,
+            captured=own.captured,
         )
         for each in sizes:
             total._take_free_sizes(each)
@@ -239,6 +244,7 @@ class Calibration:
             parameters={**self.parameters, **values},
             model=self.model,
             sums=self.sums,
+            captured=self.captured,
         )
 
     def values(self, name: str) -> Tensor:
@@ -283,6 +289,9 @@ class Calibration:
 
     def __contains__(self, name: object) -> bool:
         return name in self._rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "captured": None}  # a copy captures anew
 
     def __repr__(self) -> str:
         total = "" if self.total_batches is None else f" of {self.total_batches}"
@@ -340,6 +349,7 @@ class Calibration:
                 parameters=self.parameters or other.parameters,
                 model=self.model or other.model,
                 sums=self.sums or other.sums,
+                captured=self.captured or other.captured,
             )
         total.widen(other.rows, other.inputs, other.sums or total.sums)
         return total
@@ -362,6 +372,7 @@ class Calibration:
             self.parameters = self.parameters or other.parameters
             self.model = self.model or other.model
             self.sums = self.sums or other.sums
+            self.captured = other.captured or self.captured
             self.widen(other.rows, other.inputs, other.sums or self.sums)
             if other.device not in self.device.split(", "):
                 self.device += f", {other.device}"

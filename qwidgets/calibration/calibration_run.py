@@ -21,7 +21,7 @@ from qwidgets.calibration.interruption import finished_first
 from qwidgets.calibration.ranks import Ranks, in_group
 from qwidgets.errors import CalibrationError, CaptureError, DataError, QwidgetsError
 from qwidgets.feeding import Feeder, Forward, OtherSizes, batches_of, device_for, length_of
-from qwidgets.network import Network, sums, unwrapped
+from qwidgets.network import Network, find_sums, unwrapped
 
 
 def calibrate(
@@ -192,7 +192,8 @@ def _steps(
                     feeder.run(network, batch, counts.count)
                 except OtherSizes as other:  # free from here on; what was counted before stays
                     network = _freed(feeder, network, batch, other)
-                    calibration.widen(network.rows, network.inputs, sums.find(network))
+                    calibration.widen(network.rows, network.inputs, find_sums(network))
+                    calibration.captured = network
                     counts = BatchCounts(calibration)
                     feeder.run(network, batch, counts.count)
             except Exception as error:

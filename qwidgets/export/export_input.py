@@ -3,10 +3,9 @@
 from importlib import import_module
 from types import ModuleType
 
-from torch import Tensor, nn
+from torch import nn
 
 from qwidgets.errors import ExportError, ExtraError, PlanError
-from qwidgets.network import operations, shape_of
 from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, quantize
 
@@ -39,15 +38,12 @@ def network_of_fixed_sizes(plan: Plan, model: nn.Module | None, consumer: str) -
         The plan is of statistics over inputs of several sizes.
     """
     quantized = committed_network(plan, model)
-    rows = {node: row for row, node in quantized.network.nodes.items()}
-    for node in quantized.network.graph.graph.find_nodes(op="placeholder"):
-        value = operations.value_of(node)
+    for node in quantized.network.given:
         # Inputs alone tell: further in, a batch that is turned to another dimension is free there.
-        shape = shape_of(value) if isinstance(value, Tensor) else ()
-        if None in shape[1:]:
-            sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        if None in node.shape[1:]:
+            sizes = ", ".join("any" if size is None else str(size) for size in node.shape)
             raise ExportError(
-                f"{rows.get(node, node.target)!r} has no fixed size, ({sizes}), which {consumer} needs; calibrate with "
+                f"{node.slot or node.target!r} has no fixed size, ({sizes}), which {consumer} needs; calibrate with "
                 "batches of one size"
             )
     return quantized

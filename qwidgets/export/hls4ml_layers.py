@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Node
 
 from qwidgets.errors import FormatError
-from qwidgets.export.hls4ml_operation import Operation, Piece, holding, written
+from qwidgets.export.hls4ml_operation import HlsOperation, Piece, holding, written
 from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, in_steps
-from qwidgets.network import operations
+from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Codes
 
-Translation = Callable[[Operation], list[Piece]]
+Translation = Callable[[HlsOperation], list[Piece]]
 
 TRANSLATIONS: dict[str, Translation] = {}
 
@@ -34,7 +33,7 @@ def _translates(*names: str) -> Callable[[Translation], Translation]:
 
 
 @_translates("conv1d", "conv2d")
-def _convolution(operation: Operation) -> list[Piece]:
+def _convolution(operation: HlsOperation) -> list[Piece]:
     weight, fmt = operation.parameter("weight")
     dimensions = weight.ndim - 2
     kernel = tuple(weight.shape[2:])
@@ -59,7 +58,7 @@ def _convolution(operation: Operation) -> list[Piece]:
 
 
 @_translates("linear")
-def _linear(operation: Operation) -> list[Piece]:
+def _linear(operation: HlsOperation) -> list[Piece]:
     weight, fmt = operation.parameter("weight")
     if len(operation.shape()) != 2:
         raise operation.refused("a linear layer must have inputs of shape (batch, features) there")
@@ -67,7 +66,7 @@ def _linear(operation: Operation) -> list[Piece]:
     return _weighted(operation, layer, weight, fmt)
 
 
-def _weighted(operation: Operation, layer: nn.Module, weight: Tensor, fmt: FixedPoint) -> list[Piece]:
+def _weighted(operation: HlsOperation, layer: nn.Module, weight: Tensor, fmt: FixedPoint) -> list[Piece]:
     sums = _sums(operation)
     types = {"weight": _constant_type(fmt), "accum": holding(sums), "result": operation.result}
     layer.weight = nn.Parameter(weight, requires_grad=False)
@@ -77,7 +76,7 @@ def _weighted(operation: Operation, layer: nn.Module, weight: Tensor, fmt: Fixed
     return [Piece(operation.name, layer, types)]
 
 
-def _bias(operation: Operation, lsb: int) -> tuple[Tensor, str]:
+def _bias(operation: HlsOperation, lsb: int) -> tuple[Tensor, str]:
     """Give a bias in the steps of the sums that it is added to, and its type."""
     values, fmt = operation.parameter("bias")
     if -fmt.fraction_length >= lsb:
@@ -96,7 +95,7 @@ def _constant_type(fmt: FixedPoint) -> str:
 
 
 @_translates("batch_norm")
-def _scale_and_shift(operation: Operation) -> list[Piece]:
+def _scale_and_shift(operation: HlsOperation) -> list[Piece]:
     scale, fmt = operation.parameter("weight")
     shift, shift_type = _bias(operation, operation.codes("input").lsb - fmt.fraction_length)
     types = {"scale": _constant_type(fmt), "bias": shift_type, "result": operation.result}
@@ -105,7 +104,7 @@ def _scale_and_shift(operation: Operation) -> list[Piece]:
     return [Piece(operation.name, _norm(operation.shape(), scale, shift), types)]
 
 
-def _twice_negated(operation: Operation, codes: Codes) -> list[Piece]:
+def _twice_negated(operation: HlsOperation, codes: Codes) -> list[Piece]:
     """Give values another type: hls4ml removes a batch norm that does nothing, and the type of its result with it."""
     shape = operation.shape()
     channels = shape[1]
@@ -136,15 +135,17 @@ def _norm(shape: tuple[int | None, ...], scale: Tensor, shift: Tensor) -> nn.Mod
 
 
 @_translates("relu")
-def _relu(operation: Operation) -> list[Piece]:
+def _relu(operation: HlsOperation) -> list[Piece]:
     return [Piece(operation.name, nn.ReLU(), {"result": operation.result})]
 
 
-@_translates("relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
-def _clamp(operation: Operation) -> list[Piece]:
+@_translates(*CLAMPS - {"relu"})
+def _clamp(operation: HlsOperation) -> list[Piece]:
     """A clamp: ``max(x, a)`` as ``a + relu(x - a)``, then ``min(x, b)`` as ``b - relu(b - x)``, shifts put together."""
     codes = operation.codes("self")
-    low, high = (_bound(operation, codes, bound) for bound in _bounds(operation))
+    low, high = (
+        _bound(operation, codes, bound) for bound in clamp_bounds(operation.captured.name, operation.arguments)
+    )
     steps: list[tuple[int, Tensor] | None] = []  # a sign and a shift in codes, or a ReLU
     if low is not None:
         steps += [(1, -low), None] if bool(low.any()) else [None]
@@ -177,15 +178,7 @@ def _clamp(operation: Operation) -> list[Piece]:
     return pieces
 
 
-def _bounds(operation: Operation) -> tuple[Any, Any]:
-    name = operations.name_of(operation.node)
-    if name == "relu6":
-        return 0.0, 6.0
-    least, most = ("min_val", "max_val") if name == "hardtanh" else ("min", "max")
-    return operation.arguments.get(least), operation.arguments.get(most)
-
-
-def _bound(operation: Operation, codes: Codes, bound: Any) -> Tensor | None:
+def _bound(operation: HlsOperation, codes: Codes, bound: Any) -> Tensor | None:
     """Give a bound, or one for each channel, as the codes that a program takes for it."""
     if bound is None:
         return None
@@ -198,8 +191,8 @@ def _bound(operation: Operation, codes: Codes, bound: Any) -> Tensor | None:
 
 
 @_translates("max_pool1d", "max_pool2d")
-def _max_pool(operation: Operation) -> list[Piece]:
-    dimensions = int(operations.name_of(operation.node)[-2])
+def _max_pool(operation: HlsOperation) -> list[Piece]:
+    dimensions = int(operation.captured.name[-2])
     if any(dilation != 1 for dilation in _sizes(operation["dilation"], dimensions)):
         raise operation.refused("hls4ml has no dilation")
     codes = operation.codes("self")
@@ -212,8 +205,8 @@ def _max_pool(operation: Operation) -> list[Piece]:
 
 
 @_translates("avg_pool1d", "avg_pool2d")
-def _avg_pool(operation: Operation) -> list[Piece]:
-    dimensions = int(operations.name_of(operation.node)[-2])
+def _avg_pool(operation: HlsOperation) -> list[Piece]:
+    dimensions = int(operation.captured.name[-2])
     how = _pooling(operation, dimensions)
     if operation.arguments.get("divisor_override") is not None:
         raise operation.refused("hls4ml divides by the size of the kernel only")
@@ -223,14 +216,14 @@ def _avg_pool(operation: Operation) -> list[Piece]:
 
 
 @_translates("adaptive_avg_pool1d", "adaptive_avg_pool2d")
-def _adaptive_avg_pool(operation: Operation) -> list[Piece]:
+def _adaptive_avg_pool(operation: HlsOperation) -> list[Piece]:
     spans = operation.input_shape()[2:]
     kernel = tuple(int(span or 0) // size for span, size in zip(spans, operation["output_size"], strict=True))
     return _average(operation, {"kernel_size": kernel, "stride": kernel, "padding": (0,) * len(kernel)})
 
 
 @_translates("mean")
-def _mean(operation: Operation) -> list[Piece]:
+def _mean(operation: HlsOperation) -> list[Piece]:
     shape = operation.input_shape()
     axes = sorted(axis % len(shape) for axis in operation.arguments.get("dim") or range(len(shape)))
     if len(shape) not in (3, 4) or axes != list(range(2, len(shape))):
@@ -242,18 +235,18 @@ def _mean(operation: Operation) -> list[Piece]:
     return [*pooled, Piece(f"{operation.name}_flat", nn.Flatten(), {"result": operation.result})]
 
 
-def _average(operation: Operation, how: Mapping[str, Any]) -> list[Piece]:
+def _average(operation: HlsOperation, how: Mapping[str, Any]) -> list[Piece]:
     count = math.prod(how["kernel_size"])
     if count & (count - 1):
         raise operation.refused(f"it divides by {count}, and hls4ml cuts quotients off before they can be rounded")
     shift = count.bit_length() - 1
-    sums = operation.program.sums[operation.node]
+    sums = operation.program.sums[operation.captured]
     fine = holding(Codes(sums.lsb - shift, sums.low << shift, sums.high << shift))
     pool = (nn.AvgPool1d, nn.AvgPool2d)[len(how["kernel_size"]) - 1](**how)
     return [Piece(operation.name, pool, {"accum": fine, "result": operation.result})]
 
 
-def _pooling(operation: Operation, dimensions: int) -> dict[str, Any]:
+def _pooling(operation: HlsOperation, dimensions: int) -> dict[str, Any]:
     if operation["ceil_mode"]:
         raise operation.refused("hls4ml has no ceil_mode")
     kernel = _sizes(operation["kernel_size"], dimensions)
@@ -265,10 +258,10 @@ def _pooling(operation: Operation, dimensions: int) -> dict[str, Any]:
 
 
 @_translates("add", "sub", "mul")
-def _merge(operation: Operation) -> list[Piece]:
-    name = operations.name_of(operation.node)
+def _merge(operation: HlsOperation) -> list[Piece]:
+    name = operation.captured.name
     operands = [operation["self"], operation["other"]]
-    if not all(isinstance(operand, Node) and operand in operation.program.operands for operand in operands):
+    if not all(isinstance(operand, Operation) and operand in operation.program.operands for operand in operands):
         raise operation.refused("one of its operands is a constant")
     shapes = {operation.program.operands[operand].shape for operand in operands}
     if len(shapes) > 1 or operands[0] is operands[1]:
@@ -280,7 +273,7 @@ def _merge(operation: Operation) -> list[Piece]:
             "its operands' steps lie so far apart that the finer one is rounded to what a sum of 32 bits holds, and "
             "hls4ml adds them as they are; raise the window of the finer one"
         )
-    needed = operation.program.accumulators[operation.program.row_of(operation.node)].needed_bits
+    needed = operation.program.accumulators[operation.captured.row].needed_bits
     if needed > MAX_WORD_LENGTH:
         raise operation.refused(
             f"what it computes may need {needed} bits, of which quantize() keeps 32 and hls4ml all; give what it reads "
@@ -290,12 +283,12 @@ def _merge(operation: Operation) -> list[Piece]:
     return [Piece(operation.name, function, {"result": operation.result})]
 
 
-def _sums(operation: Operation) -> Codes:
-    return operation.program.sums[operation.node]
+def _sums(operation: HlsOperation) -> Codes:
+    return operation.program.sums[operation.captured]
 
 
 @_translates("cat", "concat", "concatenate")
-def _join(operation: Operation) -> list[Piece]:
+def _join(operation: HlsOperation) -> list[Piece]:
     operands = list(operation["tensors"])
     known = [operand for operand in operands if operand in operation.program.operands]
     if len(set(operands)) != 2 or len(known) != 2 or len(operands) != 2:
@@ -306,7 +299,7 @@ def _join(operation: Operation) -> list[Piece]:
 
 
 @_translates("flatten", "view", "reshape", "_unsafe_view", "squeeze")
-def _flatten(operation: Operation) -> list[Piece]:
+def _flatten(operation: HlsOperation) -> list[Piece]:
     before, after = operation.input_shape(), operation.shape()
     if before == after:
         return []
@@ -316,7 +309,7 @@ def _flatten(operation: Operation) -> list[Piece]:
 
 
 @_translates("pad", "constant_pad_nd")
-def _pad(operation: Operation) -> list[Piece]:
+def _pad(operation: HlsOperation) -> list[Piece]:
     sides, mode, value = operation["pad"], operation.arguments.get("mode"), operation.arguments.get("value")
     dimensions = len(operation.input_shape()) - 2
     if mode not in (None, "constant") or value not in (None, 0) or len(sides) != 2 * dimensions or dimensions > 2:
@@ -328,11 +321,11 @@ def _pad(operation: Operation) -> list[Piece]:
 
 
 @_translates("alias", "clone", "contiguous", "detach", "to", "_to_copy")
-def _nothing(operation: Operation) -> list[Piece]:
+def _nothing(operation: HlsOperation) -> list[Piece]:
     return []
 
 
-def _padding(operation: Operation, kernel: tuple[int, ...]) -> list[int]:
+def _padding(operation: HlsOperation, kernel: tuple[int, ...]) -> list[int]:
     padding = operation["padding"]
     if padding == "valid":
         return [0] * len(kernel)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.fx import Node
 
 from qwidgets.errors import ExportError
 from qwidgets.formats import FixedPoint
-from qwidgets.network import operations
+from qwidgets.network import Operation
 from qwidgets.simulation import Codes, Operand, Parameter, Program
 
 Types = Mapping[str, str]
@@ -26,12 +25,12 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Operation:
+class HlsOperation:
     """An operation of a captured network, as a program of integers sees it.
 
     Attributes
     ----------
-    node, program
+    captured, program
         Which it is, in which network.
     arguments
         By name; a `Parameter` in the place of a weight or bias.
@@ -41,7 +40,7 @@ class Operation:
         The type of what leaves it.
     """
 
-    node: Node
+    captured: Operation
     program: Program
     arguments: Mapping[str, Any]
     name: str
@@ -59,11 +58,11 @@ class Operation:
 
     def shape(self) -> tuple[int | None, ...]:
         """The sizes of what leaves it, the batch first."""
-        return self._operand_of(self.node).shape
+        return self._operand_of(self.captured).shape
 
     def input_shape(self) -> tuple[int | None, ...]:
         """The sizes of the tensor that comes in, the batch first."""
-        return self._operand_of(next(node for node in self.node.all_input_nodes if operations.is_float(node))).shape
+        return self._operand_of(next(node for node in self.captured.operands if node.is_float)).shape
 
     def parameter(self, argument: str) -> tuple[Tensor, FixedPoint]:
         """Give the values (float64) and the format of a weight or bias."""
@@ -77,11 +76,10 @@ class Operation:
 
     def refused(self, why: str) -> ExportError:
         """Give the error that names the operation, by the path of its module where it has one."""
-        stack = list(self.node.meta.get("nn_module_stack", {}).values())
-        name = (stack[-1][0] if stack else "") or self.name
-        return ExportError(f"hls4ml cannot take {name!r} ({operations.name_of(self.node)}): {why}")
+        name = self.captured.module or self.name
+        return ExportError(f"hls4ml cannot take {name!r} ({self.captured.name}): {why}")
 
-    def _operand_of(self, node: Node) -> Operand:
+    def _operand_of(self, node: Operation) -> Operand:
         return self.program.operands[node]
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from qwidgets.export.hls4ml_layers import TRANSLATIONS
-from qwidgets.export.hls4ml_operation import Operation, Piece, holding
+from qwidgets.export.hls4ml_operation import HlsOperation, Piece, holding
 from qwidgets.simulation import Codes, constant
 
 
-def _leaky_relu(operation: Operation) -> list[Piece]:
+def _leaky_relu(operation: HlsOperation) -> list[Piece]:
     return [_one_slope(operation, *constant(operation["negative_slope"]))]
 
 
-def _prelu(operation: Operation) -> list[Piece]:
+def _prelu(operation: HlsOperation) -> list[Piece]:
     slopes, fmt = operation.parameter("weight")
     codes = fmt.to_integer(slopes)
     if codes.numel() == 1:
@@ -33,7 +33,7 @@ def _prelu(operation: Operation) -> list[Piece]:
     return [Piece(operation.name, layer, {"param": _holding(codes.tolist(), fmt.lsb), "result": operation.result})]
 
 
-def _one_slope(operation: Operation, factor: int, lsb: int) -> Piece:
+def _one_slope(operation: HlsOperation, factor: int, lsb: int) -> Piece:
     types = {"param": _holding([factor], lsb), "result": operation.result}
     return Piece(operation.name, nn.LeakyReLU(math.ldexp(factor, lsb)), types)
 

@@ -13,12 +13,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.fx import Node
 
 from qwidgets.errors import ExportError
 from qwidgets.export.export_input import required
-from qwidgets.network import Network, operations, unwrapped
-from qwidgets.simulation import constant_rows
+from qwidgets.network import Network, Operation, unwrapped
 
 OPSET = 18
 
@@ -104,7 +102,7 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
     written = _exported(model, network, extra)
     exported = written.graph
     found = OnnxNames(model=written)
-    inputs = [(row, node) for row, node in network.nodes.items() if node.op == "placeholder"]
+    inputs = [(row, node) for row, node in network.producers.items() if node.kind == "input"]
     if len(inputs) != len(exported.input):
         raise ExportError(
             f"an ONNX file of this {network.name} has other inputs: some are not of floats, or not used; convert what "
@@ -112,23 +110,22 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
         )
     found.tensors.update((row, given.name) for (row, _), given in zip(inputs, exported.input, strict=True))
     made = _matched(network, exported)
-    norms = {layer.node: layer.batch_norm_node for layer in network.layers}
+    norms = {layer.head: layer.batch_norm for layer in network.layers}
     for layer in network.layers:
-        names = list(made[layer.node].input) if layer.node in made else []
+        names = list(made[layer.head].input) if layer.head in made else []
         for parameter, place in ((layer.weight_row, 1), (layer.bias_row, 2)):
             if parameter is not None and len(names) > place:
                 found.tensors.setdefault(parameter, names[place])
-    for node, row in constant_rows(network).items():  # the slopes of a PReLU are of no layer
-        for user in node.users:
-            if user in made and operations.slopes_of(user) is node:
-                found.tensors.setdefault(row, made[user].input[1])
+    for user, there in made.items():  # the slopes of a PReLU are of no layer
+        if user.slopes is not None and user.slopes.constant is not None:
+            found.tensors.setdefault(user.slopes.constant, there.input[1])
     heads = {norm or head: head for head, norm in norms.items()}
-    for row, node in network.nodes.items():
-        if node.op == "placeholder":
+    for row, node in network.producers.items():
+        if node.kind == "input":
             continue
         parts = [node]
-        if operations.is_activation(node) and _is_fused(node, network):
-            parts.insert(0, node.all_input_nodes[0])
+        if node.is_activation and _is_fused(node, network):
+            parts.insert(0, node.operands[0])
         parts = [heads.get(part, part) for part in parts]
         if all(part in made for part in parts):
             found.nodes[row] = tuple(made[part].name for part in parts)
@@ -143,10 +140,10 @@ def onnx_names(model: nn.Module, network: Network, extra: str) -> OnnxNames:
     return found
 
 
-def _is_fused(node: Node, network: Network) -> bool:
+def _is_fused(node: Operation, network: Network) -> bool:
     """Whether an activation function is in one row with what it is computed of."""
-    before = node.all_input_nodes[0]
-    return before.op == "call_function" and before not in network.nodes.values() and not operations.only_moves(before)
+    before = node.operands[0]
+    return before.kind == "call" and before.slot is None and not before.only_moves
 
 
 def _follow(found: OnnxNames, exported: Any) -> None:
@@ -160,15 +157,14 @@ def _follow(found: OnnxNames, exported: Any) -> None:
             source.update(dict.fromkeys(node.output, row))
 
 
-def _matched(network: Network, exported: Any) -> dict[Node, Any]:
+def _matched(network: Network, exported: Any) -> dict[Operation, Any]:
     """Find the node of the ONNX graph for each operation: the same kind, at the same place among them."""
-    folded = {layer.batch_norm_node for layer in network.layers} - {None}
-    captured: dict[tuple[str, ...], list[Node]] = {}
-    for node in network.graph.graph.nodes:
-        kind = _KINDS.get(operations.name_of(node))
-        if kind and node.op == "call_function" and node not in folded and operations.is_float(node):
+    captured: dict[tuple[str, ...], list[Operation]] = {}
+    for node in network.operations:
+        kind = _KINDS.get(node.name)
+        if kind and node.kind == "call" and not node.is_folded and node.is_float:
             captured.setdefault(kind, []).append(node)
-    found: dict[Node, Any] = {}
+    found: dict[Operation, Any] = {}
     for kind, nodes in captured.items():
         there = [node for node in exported.node if node.op_type in kind]
         if len(there) == len(nodes):

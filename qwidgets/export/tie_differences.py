@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.fx import Node
 
 from qwidgets.adjusting import leaves_of
 from qwidgets.formats import FixedPoint
+from qwidgets.network import Operation
 from qwidgets.simulation import Parameter, Program, QuantizedNetwork
 
 COLUMNS = ("rounding", "values", "ties", "differing")
@@ -47,25 +47,25 @@ def tie_differences(
     DataError
         There is no batch, or one cannot be fed: its number is named.
     """
-    program, graph = quantized.program, quantized.network.graph.graph
+    program, network = quantized.program, quantized.network
     to_even = {row: dataclasses.replace(fmt, rounding="half_even") for row, fmt in rows.items()}
     even = Program(quantized.network, {**program.formats, **to_even}, 32, quantized.adjustments)
-    counts = {row: dict.fromkeys(COLUMNS[1:], 0) for row in program.rows.values()}
+    counts = {row: dict.fromkeys(COLUMNS[1:], 0) for row in network.producers}
     for batch in leaves_of(quantized.network, model, data):
-        inputs = dict(zip(graph.find_nodes(op="placeholder"), batch, strict=True))
-        ours: dict[Node, Any] = {}
-        theirs: dict[Node, Any] = {}
-        for node in graph.nodes:
-            if node.op in ("placeholder", "get_attr"):
-                ours[node] = theirs[node] = inputs[node] if node in inputs else quantized.tensor(str(node.target))
-            if node.op == "output" or node not in program.steps:
+        inputs = dict(zip(network.given, batch, strict=True))
+        ours: dict[Operation, Any] = {}
+        theirs: dict[Operation, Any] = {}
+        for node in network.operations:
+            if node.kind in ("input", "constant"):
+                ours[node] = theirs[node] = inputs[node] if node in inputs else quantized.tensor(node.target)
+            if node.kind == "output" or node not in program.steps:
                 continue
             with torch.no_grad():
-                alone = even.steps[node](_looking(quantized, ours)) if node in program.rows else None
+                alone = even.steps[node](_looking(quantized, ours)) if node.slot is not None else None
                 ours[node] = program.steps[node](_looking(quantized, ours))
                 theirs[node] = even.steps[node](_looking(quantized, theirs))
-            if alone is not None:
-                count = counts[program.rows[node]]
+            if node.slot is not None and alone is not None:
+                count = counts[node.slot]
                 count["values"] += ours[node].numel()
                 count["ties"] += _unequal(ours[node], alone)
                 count["differing"] += _unequal(ours[node], theirs[node])
@@ -75,7 +75,7 @@ def tie_differences(
     return pd.DataFrame(table, index=shown, columns=list(COLUMNS))
 
 
-def _looking(quantized: QuantizedNetwork, values: Mapping[Node, Any]) -> Callable[[Any], Any]:
+def _looking(quantized: QuantizedNetwork, values: Mapping[Operation, Any]) -> Callable[[Any], Any]:
     def look(value: Any) -> Any:
         if isinstance(value, Parameter):
             return quantized.values(value)

@@ -18,7 +18,7 @@ from qwidgets.export.export_input import committed_network, required
 from qwidgets.export.onnx_names import OnnxNames, onnx_names
 from qwidgets.files import replacing
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Network, Row, operations
+from qwidgets.network import Network, Row
 from qwidgets.plan import Plan
 from qwidgets.tuning import Format
 
@@ -134,12 +134,12 @@ def _check_shared(network: Network, formats: Mapping[str, Format]) -> None:
 
 def _sharing(network: Network) -> list[set[str]]:
     """Give the rows that a sum or a join has in common with others, each in one group only."""
-    rows = {node: row for row, node in network.nodes.items()}
+    rows = {node: row for row, node in network.producers.items()}
     groups: list[set[str]] = []
-    for node in network.graph.graph.nodes:
-        if operations.name_of(node) not in ("add", "sub", "cat") or not operations.is_float(node):
+    for node in network.operations:
+        if node.name not in ("add", "sub", "cat") or not node.is_float:
             continue
-        ends = [operations.trail_of(operand)[-1] for operand in node.all_input_nodes]
+        ends = [operand.source for operand in node.operands]
         # The row of a sum is often that of the activation function which follows it.
         result = node if node in rows else next((user for user in node.users if user in rows), None)
         group = {rows[end] for end in (*ends, result) if end in rows}

@@ -17,9 +17,9 @@ from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translati
 from qwidgets.export.export_input import network_of_fixed_sizes, required
 from qwidgets.export.hls4ml_layers import TRANSLATIONS, identity
 from qwidgets.export.hls4ml_names import input_name, layer_name
-from qwidgets.export.hls4ml_operation import Operation, Piece, Types, holding, written
+from qwidgets.export.hls4ml_operation import HlsOperation, Piece, Types, holding, written
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import arguments, operations
+from qwidgets.network import Operation
 from qwidgets.plan import Plan
 from qwidgets.simulation import Parameter, QuantizedNetwork
 
@@ -134,14 +134,14 @@ class _Translation:
     def __init__(self, network: QuantizedNetwork) -> None:
         self._program = network.program
         _check_formats(network)
-        self._norms = {layer.node: layer.batch_norm_node for layer in network.network.layers}
+        self._norms = {layer.head: layer.batch_norm for layer in network.network.layers}
         self._graph = Graph()
         self._modules: dict[str, nn.Module] = {}
-        self._made: dict[Node, Node] = {}
+        self._made: dict[Operation, Node] = {}
         self._types: dict[Node, Types] = {}
         self._shapes: dict[Node, tuple[int | None, ...]] = {}
         self.input_shapes: list[tuple[int, ...]] = []
-        for node in network.network.graph.graph.nodes:
+        for node in network.network.operations:
             self._add(node)
         self._part_readers()
         self.module = GraphModule(self._modules, self._graph, class_name=network.network.name).eval()
@@ -151,31 +151,31 @@ class _Translation:
         """Those of each node, in their order."""
         return [self._types[node] for node in self._graph.nodes if node.op != "output"]
 
-    def _add(self, node: Node) -> None:
-        if node.op == "placeholder":
+    def _add(self, node: Operation) -> None:
+        if node.kind == "input":
             self._add_input(node)
-        elif node.op == "output":
+        elif node.kind == "output":
             self._add_output(node)
-        elif node in self._norms.values():
-            self._made[node] = self._made[node.all_input_nodes[0]]
-        elif node in self._program.operands and node not in self._program.constants:
+        elif node.is_folded:
+            self._made[node] = self._made[node.operands[0]]
+        elif node in self._program.operands and node.constant is None:
             self._translate(node)
-        elif operations.is_float(node) and node.op == "call_function":
+        elif node.is_float and node.kind == "call":
             raise ExportError(f"hls4ml cannot take {_path(node)!r}: it fills a tensor with a constant")
 
-    def _add_input(self, node: Node) -> None:
+    def _add_input(self, node: Operation) -> None:
         if node not in self._program.operands:
             raise ExportError(
-                f"hls4ml cannot take the input {node.name!r}: it is no tensor of floating-point numbers that is read"
+                f"hls4ml cannot take the input {node.label!r}: it is no tensor of floating-point numbers that is read"
             )
         taken = {made.name for made in self._graph.nodes}
-        made = self._made[node] = self._graph.placeholder(input_name(node.name, taken))
+        made = self._made[node] = self._graph.placeholder(input_name(node.label, taken))
         self._types[made] = {"result": self._result(node)}
         self._shapes[made] = self._program.operands[node].shape
         self.input_shapes.append(tuple(int(size or 0) for size in self._program.operands[node].shape[1:]))
 
-    def _add_output(self, node: Node) -> None:
-        sources = [leaf for leaf in pytree.tree_leaves(node.args[0]) if isinstance(leaf, Node)]
+    def _add_output(self, node: Operation) -> None:
+        sources = [leaf for leaf in pytree.tree_leaves(node.args[0]) if isinstance(leaf, Operation)]
         for source in sources:
             if source not in self._made:
                 raise ExportError(
@@ -192,17 +192,16 @@ class _Translation:
         for made in outputs:
             end.prepend(made)  # hls4ml gives outputs in the order in which it computes them
 
-    def _translate(self, node: Node) -> None:
-        constants = self._program.constants
+    def _translate(self, node: Operation) -> None:
         given = {
-            name: Parameter(constants[value]) if isinstance(value, Node) and value in constants else value
-            for name, value in (self._program.arguments.get(node) or arguments(node)).items()
+            name: Parameter(value.constant) if isinstance(value, Operation) and value.constant is not None else value
+            for name, value in (self._program.arguments.get(node) or dict(node.arguments)).items()
         }
-        operation = Operation(node, self._program, given, layer_name(_path(node)), self._result(node))
-        translate = TRANSLATIONS.get(operations.name_of(node))
+        operation = HlsOperation(node, self._program, given, layer_name(_path(node)), self._result(node))
+        translate = TRANSLATIONS.get(node.name)
         if translate is None:
             raise operation.refused("it has no layer there that gives the same integers; leave it to the caller")
-        sources = [source for source in node.all_input_nodes if source in self._made]
+        sources = [source for source in node.operands if source in self._made]
         inputs = [self._made[source] for source in sources]
         for piece in translate(operation):
             inputs = [self._place(piece, inputs)]
@@ -258,18 +257,17 @@ class _Translation:
         self._modules[name] = piece.does
         return self._graph.call_module(name, tuple(inputs))
 
-    def _result(self, node: Node) -> str:
+    def _result(self, node: Operation) -> str:
         """Give the type of what leaves an operation: its row's, or one that holds what passes on within the row."""
         end = self._norms.get(node) or node
-        row = self._program.rows.get(end)
-        if row is None:
+        if end.slot is None:
             return holding(self._program.operands[end].codes)
-        fmt = self._program.formats[row]
+        fmt = self._program.formats[end.slot]
         assert isinstance(fmt, FixedPoint)
         try:
             return written(fmt)
         except FormatError as error:
-            raise ExportError(f"hls4ml cannot take the format of {row!r}: {error}") from None
+            raise ExportError(f"hls4ml cannot take the format of {end.slot!r}: {error}") from None
 
 
 def _check_formats(network: QuantizedNetwork) -> None:
@@ -290,8 +288,6 @@ def _check_formats(network: QuantizedNetwork) -> None:
         raise ExportError(f"hls4ml cannot take {name!r}: {reason}")
 
 
-def _path(node: Node) -> str:
+def _path(node: Operation) -> str:
     """Name an operation as hls4ml would name it in the user's own module: by its layer's path, or by what it does."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    path, kind = stack[-1] if stack else ("", "")
-    return str(path) if path and str(kind).startswith("torch.nn.") else node.name
+    return node.module if node.is_torch_layer else node.label

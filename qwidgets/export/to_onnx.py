@@ -168,7 +168,7 @@ def _rounded_otherwise(quantized: QuantizedNetwork, dialect: Dialect) -> dict[st
         A row is not rounded to nearest, or wraps around.
     """
     program, found = quantized.program, {}
-    for node, row in program.rows.items():
+    for row, node in quantized.network.producers.items():
         fmt = program.formats[row]
         if not isinstance(fmt, FixedPoint):
             continue

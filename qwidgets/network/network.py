@@ -19,8 +19,10 @@ What is a row:
 """
 
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -32,12 +34,14 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.errors import CaptureError, DataError
 from qwidgets.network import operations
-from qwidgets.network.folding import fold
+from qwidgets.network.folding import compute, evaluate, fold
+from qwidgets.network.fusion import fold as fold_batch_norm
+from qwidgets.network.fusion import scale_and_shift
 from qwidgets.network.inputs import FreeSizes, InputSpec, TensorSpec
-from qwidgets.network.rows import Layer, Row, digest_of, find_rows, shape_of
-from qwidgets.network.tracing import graph_of, trace
-
-__all__ = ["Layer", "Network", "Row", "capture"]
+from qwidgets.network.operation import Layer, Operation, Operations, read_operations
+from qwidgets.network.origin import Origin
+from qwidgets.network.rows import Row, Rows, digest_of, find_rows, shape_of
+from qwidgets.network.tracing import device_of, graph_of, trace
 
 Observer = Callable[[str, Tensor], object]
 
@@ -54,17 +58,12 @@ class Network:
         In the order of execution: inputs, then weight, bias and activation of each layer.
     layers
         The layers that multiply with one weight.
-    graph
-        The operations, as a module that is called like the model and shares its parameters.
-    nodes
-        For each input and activation row, the node of the graph that gives it.
+    operations
+        What it does, in the order of execution: inputs, constants, calls, and last the outputs.
+    producers
+        For each input and activation row the operation that gives it.
     parameters
         For each weight and bias row its values, detached copies in float32 or float64, batch norm folded in.
-    parameter_nodes
-        For each weight and bias row the node that holds it before folding; a bias that only folding makes has none.
-    made
-        How each tensor of the graph that is computed of parameters and buffers alone is made of them: by its name, a
-        node that `qwidgets.network.folding.evaluate` computes.
     inputs
         What the network is fed.
     """
@@ -72,15 +71,17 @@ class Network:
     name: str
     rows: tuple[Row, ...]
     layers: tuple[Layer, ...]
-    graph: GraphModule
-    nodes: Mapping[str, Node]
+    operations: tuple[Operation, ...]
+    producers: Mapping[str, Operation]
     parameters: Mapping[str, Tensor]
-    parameter_nodes: Mapping[str, Node]
-    made: Mapping[str, Node]
     inputs: InputSpec
+    _graph: GraphModule = field(repr=False)
+    _found: Rows = field(repr=False)
+    _made: Mapping[str, Node] = field(repr=False)
     _checks: Callable[..., object] = field(repr=False)
     _outputs: pytree.TreeSpec = field(repr=False)
     _observed: GraphModule = field(repr=False)
+    _origin: Origin = field(repr=False)
 
     @property
     def digest(self) -> str:
@@ -125,8 +126,90 @@ class Network:
         """
         leaves = self.flatten(args, kwargs or {})
         with torch.no_grad():
-            outputs = self._observed.forward(observe, *leaves)
+            return self.unflatten(self._observed.forward(observe, *leaves))
+
+    def unflatten(self, outputs: Iterable[Any]) -> Any:
+        """Give the outputs in the model's structure, from those of the last operation."""
         return pytree.tree_unflatten(list(outputs), self._outputs)
+
+    @property
+    def given(self) -> tuple[Operation, ...]:
+        """The inputs, in the order of :meth:`flatten`."""
+        return tuple(operation for operation in self.operations if operation.kind == "input")
+
+    @property
+    def output(self) -> Operation:
+        """The last operation, whose one argument is the flat list of what the network gives."""
+        return self.operations[-1]
+
+    def tensor(self, target: str) -> Tensor:
+        """Give a parameter, a buffer or a constant as it is now, by the ``target`` of its operation."""
+        found: Tensor = attrgetter(target)(self._graph).detach()
+        return found
+
+    def tensor_from(self, target: str, tensor_of: Callable[[str], Tensor]) -> Tensor:
+        """Give the same for other values of the model's parameters and buffers, which ``tensor_of`` finds by name."""
+        if target not in self._made:
+            return self.tensor(target)
+        home = self.tensor(target).device
+        return compute(self._made[target], lambda name: tensor_of(name).to(home))
+
+    def parameters_from(self, tensor_of: Callable[[str], Tensor]) -> dict[str, Tensor]:
+        """Give the values of each weight and bias row, batch norm folded in, made of other parameters and buffers.
+
+        Parameters
+        ----------
+        tensor_of
+            Finds what stands behind the ``target`` of a constant; see :meth:`tensor_from`.
+        """
+
+        def value(node: Node) -> Any:
+            return tensor_of(str(node.target)) if node.op == "get_attr" else evaluate(node, value)
+
+        found = {row: value(node).detach() for row, node in self._found.parameter_nodes.items()}
+        for layer in self._found.layers:
+            group, bias_row = layer.group, layer.bias_row
+            if operations.is_batch_norm(group.head):
+                assert bias_row is not None
+                found[layer.weight_row], found[bias_row] = scale_and_shift(group.head, value)
+            elif group.batch_norm is not None:
+                assert bias_row is not None
+                folded = fold_batch_norm(group, found[layer.weight_row], found.get(bias_row), value)
+                found[layer.weight_row], found[bias_row] = folded
+        return {row: found[row].to(values.dtype) for row, values in self.parameters.items()}
+
+    def is_of(self, model: nn.Module, device: torch.device) -> bool:
+        """Whether a model, on a device, is the one that was captured, with all of it as it was, its weights too."""
+        if self._origin.device not in (None, device) or not self._origin.is_still(model):
+            return False
+        held = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+
+        @lru_cache(None)
+        def now(target: str) -> Tensor:
+            return held[target].detach() if target in held else self.tensor_from(target, now)
+
+        constants = {str(constant.target) for constant in self.operations if constant.kind == "constant"}
+        if not all(_equal(now(target), self.tensor(target)) for target in constants):
+            return False
+        weights = self.parameters_from(now)
+        return all(_equal(weights[row], values) for row, values in self.parameters.items())
+
+    def adjusted(
+        self, parameters: Mapping[str, Tensor], bounds: Mapping[Operation, tuple[Tensor | None, Tensor | None]]
+    ) -> "Network":
+        """Give a network with other values of weights and biases, and of the bounds of clamps.
+
+        Programs that are made of it compute with them; :meth:`run` computes what the model does.
+        """
+        read = Operations(self.operations, self.layers, self.producers)
+        read = read.with_clamps(bounds) if bounds else read
+        return replace(
+            self,
+            parameters=MappingProxyType(dict(parameters)),
+            operations=read.all,
+            layers=read.layers,
+            producers=read.producers,
+        )
 
 
 def capture(
@@ -175,19 +258,22 @@ def capture(
             f"{type(model).__name__} has no tensor that a number format can be given to: it neither takes "
             "floating-point numbers nor computes any"
         )
+    read = read_operations(graph.graph.nodes, found)
     return Network(
         name=type(model).__name__,
         rows=tuple(found.rows.values()),
-        layers=tuple(found.layers),
-        graph=graph,
-        nodes=MappingProxyType(found.nodes),
+        layers=read.layers,
+        operations=read.all,
+        producers=read.producers,
         parameters=MappingProxyType(found.parameters),
-        parameter_nodes=MappingProxyType(found.parameter_nodes),
-        made=made,
         inputs=_input_spec(program, graph.graph.find_nodes(op="placeholder"), pytree.tree_leaves((args, kwargs or {}))),
+        _graph=graph,
+        _found=found,
+        _made=made,
         _checks=checks,
         _outputs=program.call_spec.out_spec,
         _observed=_observing(graph, found.nodes),
+        _origin=Origin(model, device_of(pytree.tree_leaves((args, kwargs or {})))),
     )
 
 
@@ -202,6 +288,10 @@ def unwrapped(model: object) -> nn.Module:
             model = model.module
         else:
             return model
+
+
+def _equal(values: Tensor, others: Tensor) -> bool:
+    return values.data_ptr() == others.data_ptr() or torch.equal(values, others)
 
 
 def _input_spec(program: ExportedProgram, given: list[Node], example: list[Any]) -> InputSpec:

@@ -5,6 +5,7 @@ names or formats.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -50,6 +51,9 @@ _NORMALIZING = frozenset([
 ])
 _ATTENTION = frozenset(["scaled_dot_product_attention"])
 # fmt: on
+
+CLAMPS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"])
+"""The functions that let values through between two bounds; see :func:`clamp_bounds`."""
 
 FILLED_WITH = "qwidgets_filled_with"
 """In a node's ``meta``: the number that a folded constant is full of."""
@@ -214,6 +218,21 @@ def bias_of(node: Node) -> Node | None:
     else:
         return None
     return bias if isinstance(bias, Node) else None
+
+
+def clamp_bounds(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Give the least and the most that an operation lets through, None where there is no such bound.
+
+    Examples
+    --------
+    >>> clamp_bounds("relu6", {}), clamp_bounds("clamp", {"min": -1.0}), clamp_bounds("add", {})
+    ((0.0, 6.0), (-1.0, None), (None, None))
+    """
+    if name in ("relu", "relu6"):
+        return 0.0, 6.0 if name == "relu6" else None
+    if name == "hardtanh":
+        return arguments["min_val"], arguments["max_val"]
+    return (arguments.get("min"), arguments.get("max")) if name in CLAMPS else (None, None)
 
 
 def _moved_through(node: Node) -> Node:

@@ -52,14 +52,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer that multiplies with a weight: its nodes in the graph, and the rows that its tensors have."""
+class FoundLayer:
+    """A group of nodes that multiplies with a weight, and the rows that its tensors have."""
 
-    name: str
-    operation: str
-    node: Node
-    batch_norm_node: Node | None
-    activation_node: Node | None
+    group: Group
     weight_row: str
     bias_row: str | None
     output_row: str
@@ -139,7 +135,7 @@ class Rows:
 
     def __init__(self, constants: Constants, names: Names) -> None:
         self.rows: dict[str, Row] = {}
-        self.layers: list[Layer] = []
+        self.layers: list[FoundLayer] = []
         self.nodes: dict[str, Node] = {}
         self.parameters: dict[str, Tensor] = {}
         self.parameter_nodes: dict[str, Node] = {}
@@ -165,18 +161,7 @@ class Rows:
             self._add_slopes(group.activation)
         output_row = self._add_outputs(group)
         if weight_row is not None:
-            self.layers.append(
-                Layer(
-                    name=output_row,
-                    operation=operations.name_of(group.head),
-                    node=group.head,
-                    batch_norm_node=group.batch_norm,
-                    activation_node=group.activation,
-                    weight_row=weight_row,
-                    bias_row=bias_row,
-                    output_row=output_row,
-                )
-            )
+            self.layers.append(FoundLayer(group, weight_row, bias_row, output_row))
 
     def add_tables(self, given: Iterable[Node]) -> None:
         """Give a row to each table of which looked up values are given to the caller as they are."""

@@ -5,19 +5,16 @@ keeps it, also in its file. Nothing here knows of formats.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.network import operations
-from qwidgets.network.rows import shape_of
+from qwidgets.network.operation import Layer, Operation
 
 if TYPE_CHECKING:
-    from qwidgets.network.network import Layer, Network
+    from qwidgets.network.network import Network
 
 PRODUCTS = {
     "matmul": ("self", "other"),
@@ -78,79 +75,64 @@ def find(network: "Network") -> tuple[Sum, ...]:
 
 class _Finder:
     def __init__(self, network: "Network") -> None:
-        self._nodes = network.graph.graph.nodes
-        self._rows = {node: row for row, node in network.nodes.items()}
-        self._layers = {layer.node: layer for layer in network.layers}
-        self._folded = {layer.batch_norm_node for layer in network.layers}
-        self._constants: dict[object, str] = {node: row for row, node in network.parameter_nodes.items()}
-        self._constants |= {node.target: row for row, node in network.parameter_nodes.items() if node.op == "get_attr"}
+        self._operations = network.operations
+        self._layers = {layer.head: layer for layer in network.layers}
 
     def find(self) -> Iterator[Sum]:
-        for node in self._nodes:
-            if node.op != "call_function" or node in self._folded:
+        for operation in self._operations:
+            if not operation.is_call or operation.is_folded:
                 continue
-            name, given = operations.name_of(node), operations.arguments(node)
+            name, given = operation.name, operation.arguments
             if name in PRODUCTS:
                 factors = [given.get(argument) for argument in PRODUCTS[name]]
-                if all(isinstance(factor, Node) for factor in factors):
+                if all(isinstance(factor, Operation) for factor in factors):
                     terms = 1 if name in ("mul", "square", "outer") else _sizes(factors[0])[-1]
-                    yield Sum(self._row_of(node), name, self._sources(factors), terms)
-            elif node in self._layers:
-                yield self._of_layer(node, self._layers[node])
+                    yield Sum(operation.row, name, _sources(factors), terms)
+            elif operation in self._layers:
+                yield _of_layer(operation, self._layers[operation])
             elif name in TOTALS:
-                yield Sum(self._row_of(node), name, self._sources([given["self"]]), _terms(name, given))
-            elif self._reads_constants(node):
-                yield Sum(self._row_of(node), name, self._sources(node.all_input_nodes), None)
+                yield Sum(operation.row, name, _sources([given["self"]]), _terms(name, given))
+            elif _reads_constants(operation):
+                yield Sum(operation.row, name, _sources(operation.operands), None)
 
-    def _of_layer(self, node: Node, layer: "Layer") -> Sum:
-        name = operations.name_of(node)
-        if operations.is_batch_norm(node):
-            x = self._sources([node.all_input_nodes[0]])
-            return Sum(self._row_of(node), name, x, 1, layer.weight_row, layer.bias_row)
-        given = operations.arguments(node)
-        weight = next((value for value in node.all_input_nodes if self._row_behind(value) == layer.weight_row), None)
-        factors = [value for value in node.all_input_nodes if self._row_behind(value) != layer.bias_row]
-        if name not in LAYERS or given["weight"] is not weight:
-            return Sum(self._row_of(node), name, self._sources(factors), None, None, layer.bias_row)
-        shape, groups = [size or 0 for size in _sizes(weight)], given.get("groups", 1)
-        terms = math.prod(shape[1:]) if "transpose" not in name else math.prod(shape[:1] + shape[2:]) // groups
-        straight = weight is not None and self._constant_of(weight) is not None
-        return Sum(
-            row=self._row_of(node),
-            operation=name,
-            reads=self._sources([given["input"]] if straight else factors),
-            terms=terms,
-            weight=layer.weight_row if straight else None,
-            bias=layer.bias_row,
-            groups=groups,
-        )
 
-    def _reads_constants(self, node: Node) -> bool:
-        """Whether an operation reads a constant, or looks something up in one, that no layer multiplies with."""
-        if operations.only_moves(node) and not operations.is_lookup(node):
-            return False
-        return any(self._constant_of(operations.trail_of(before)[-1]) for before in node.all_input_nodes)
+def _of_layer(head: Operation, layer: Layer) -> Sum:
+    if head.is_batch_norm:
+        return Sum(head.row, head.name, _sources(head.operands[:1]), 1, layer.weight_row, layer.bias_row)
+    given = head.arguments
+    weight = next((value for value in head.operands if _row_behind(value) == layer.weight_row), None)
+    factors = [value for value in head.operands if _row_behind(value) != layer.bias_row]
+    if head.name not in LAYERS or given["weight"] is not weight:
+        return Sum(head.row, head.name, _sources(factors), None, None, layer.bias_row)
+    shape, groups = [size or 0 for size in _sizes(weight)], given.get("groups", 1)
+    terms = math.prod(shape[1:]) if "transpose" not in head.name else math.prod(shape[:1] + shape[2:]) // groups
+    straight = weight is not None and weight.constant is not None
+    return Sum(
+        row=head.row,
+        operation=head.name,
+        reads=_sources([given["input"]] if straight else factors),
+        terms=terms,
+        weight=layer.weight_row if straight else None,
+        bias=layer.bias_row,
+        groups=groups,
+    )
 
-    def _constant_of(self, node: object) -> str | None:
-        return self._constants.get(node) or self._constants.get(getattr(node, "target", None))
 
-    def _sources(self, values: list[Any]) -> tuple[str, ...]:
-        """Name the rows that values come from; what comes from none is left out."""
-        found = [self._row_behind(value) for value in values if isinstance(value, Node)]
-        return tuple(row for row in found if row is not None)
+def _reads_constants(operation: Operation) -> bool:
+    """Whether an operation reads a constant, or looks something up in one, that no layer multiplies with."""
+    if operation.only_moves and not operation.is_lookup:
+        return False
+    return any(before.source.constant for before in operation.operands)
 
-    def _row_behind(self, value: Node) -> str | None:
-        end = operations.trail_of(value)[-1]
-        return self._rows.get(end) or self._constant_of(end)
 
-    def _row_of(self, node: Node) -> str:
-        """Name the row that a node's value ends up in."""
-        reached = [node]
-        for at in reached:
-            if at in self._rows:
-                return self._rows[at]
-            reached.extend(user for user in at.users if user not in reached)
-        return node.name
+def _sources(values: Iterable[Any]) -> tuple[str, ...]:
+    """Name the rows that values come from; what comes from none is left out."""
+    found = [_row_behind(value) for value in values if isinstance(value, Operation)]
+    return tuple(row for row in found if row is not None)
+
+
+def _row_behind(value: Operation) -> str | None:
+    return value.source.slot or value.source.constant
 
 
 def _terms(name: str, given: Mapping[str, Any]) -> int | None:
@@ -172,5 +154,4 @@ def _terms(name: str, given: Mapping[str, Any]) -> int | None:
 
 
 def _sizes(value: object) -> tuple[int | None, ...]:
-    found = operations.value_of(value) if isinstance(value, Node) else None
-    return shape_of(found) if isinstance(found, Tensor) else ()
+    return value.shape if isinstance(value, Operation) else ()

@@ -54,8 +54,8 @@ def trace(
     CaptureError
         The model cannot be exported; the text names the line of its code.
     """
-    home = _device_of(list(model.parameters()) + list(model.buffers()))
-    target = _device_of(pytree.tree_leaves((args, kwargs)))
+    home = device_of(list(model.parameters()) + list(model.buffers()))
+    target = device_of(pytree.tree_leaves((args, kwargs)))
     if home is not None:
         args, kwargs = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(home), (args, kwargs))
     args, kwargs = _never_one(args, kwargs, free)
@@ -243,7 +243,7 @@ def _never_one(
     return doubled
 
 
-def _device_of(leaves: list[Any]) -> torch.device | None:
+def device_of(leaves: list[Any]) -> torch.device | None:
     """Give the one device on which all these tensors lie; None when there are none or several."""
     devices = {leaf.device for leaf in leaves if isinstance(leaf, Tensor)}
     return devices.pop() if len(devices) == 1 else None

@@ -18,7 +18,7 @@ from qwidgets.network import Network
 from qwidgets.plan import Plan
 from qwidgets.session.job_queue import Job
 from qwidgets.session.samples import Count, Reading, total_of
-from qwidgets.simulation import recapture
+from qwidgets.simulation import captured
 from qwidgets.tuning import Adjustments
 from qwidgets.validation import compare
 
@@ -92,7 +92,7 @@ class Captured:
             tensors = [*self.model.parameters(), *self.model.buffers()]
             versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
             if self._network is None or self._adjustments is not plan.adjustments or versions != self._versions:
-                self._network = plan.adjustments.applied(recapture(self.model, plan))
+                self._network = plan.adjustments.applied(captured(self.model, plan))
                 self._adjustments, self._versions = plan.adjustments, versions
             return self._network
 

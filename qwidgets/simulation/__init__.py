@@ -2,8 +2,8 @@
 
 from qwidgets.simulation.accumulation import Accumulator, Codes
 from qwidgets.simulation.partial_run import PartialRun
-from qwidgets.simulation.program import Parameter, Program, constant_rows
-from qwidgets.simulation.quantized_network import QuantizedNetwork, device_of, quantize, recapture
+from qwidgets.simulation.program import Parameter, Program
+from qwidgets.simulation.quantized_network import QuantizedNetwork, captured, device_of, quantize
 from qwidgets.simulation.rules import RULES, Operand
 from qwidgets.simulation.rules.contractions import labels_of
 from qwidgets.simulation.rules.rule import constant, is_number
@@ -18,12 +18,11 @@ __all__ = [
     "PartialRun",
     "Program",
     "QuantizedNetwork",
+    "captured",
     "constant",
-    "constant_rows",
     "device_of",
     "is_number",
     "labels_of",
     "quantize",
-    "recapture",
     "whole_number_codes",
 ]

@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Network, operations
-from qwidgets.simulation.program import Coding, Parameter, Program, constant_rows
+from qwidgets.network import Network, Operation
+from qwidgets.simulation.program import Coding, Parameter, Program
 from qwidgets.tuning import ACCUMULATOR_BITS, Format
 
 
@@ -54,16 +53,15 @@ class PartialRun:
         self.position = 0
         self._accumulator_bits = accumulator_bits
         self._network = network
-        self._nodes: list[Node] = list(network.graph.graph.nodes)
-        self._overwriting = [place for place, node in enumerate(self._nodes) if _overwrites(node)]
-        self._last = {given: place for place, node in enumerate(self._nodes) for given in node.all_input_nodes}
+        self._operations = network.operations
+        self._overwriting = [place for place, node in enumerate(self._operations) if _overwrites(node)]
         self._coding = _Remembered(coding)
         self._device = device
         self._batches = batches
         self._values = self._arguments()
         self._tensors: dict[str, Tensor] = {}
         self._parameters: dict[str, tuple[Tensor, Tensor]] = {}
-        self._readers = _readers(network, self._nodes)
+        self._readers = _readers(network)
         self.formats = dict(formats)
         self.program = self.under(formats)
 
@@ -105,15 +103,14 @@ class PartialRun:
         for values in self._values:
             # An operation that works in place would spoil what the next run begins with.
             private = dict(zip(values, copy.deepcopy([*values.values()]) if later else values.values(), strict=True))
-            outputs = self._compute(private, program, range(self.position, len(self._nodes)))
-            yield self._network.graph.graph.process_outputs(outputs)
+            outputs = self._compute(private, program, range(self.position, len(self._operations)))
+            yield self._network.unflatten(outputs)
 
-    def _arguments(self) -> list[dict[Node, Any]]:
-        given = [node for node in self._nodes if node.op == "placeholder"]
+    def _arguments(self) -> list[dict[Operation, Any]]:
         batches = copy.deepcopy(self._batches) if self._overwriting else self._batches
-        return [dict(zip(given, batch, strict=True)) for batch in batches]
+        return [dict(zip(self._network.given, batch, strict=True)) for batch in batches]
 
-    def _compute(self, values: dict[Node, Any], program: Program, places: range) -> Any:
+    def _compute(self, values: dict[Operation, Any], program: Program, places: range) -> Any:
         """Compute some nodes after those whose values are given; tell what the last one gave."""
 
         def look(value: Any) -> Any:
@@ -121,28 +118,24 @@ class PartialRun:
                 return self._parameter(value.row, program)
             if isinstance(value, torch.device):
                 return self._device
-            if value.op == "get_attr":
+            if value.kind == "constant":
                 step = program.steps.get(value)
-                return self._tensor(str(value.target)) if step is None else step(look)
+                return self._tensor(value.target) if step is None else step(look)
             return values[value]
 
         result = None
         with torch.no_grad():
             for place in places:
-                node = self._nodes[place]
-                if node.op != "get_attr" and node in program.steps:
+                node = self._operations[place]
+                if node.kind != "constant" and node in program.steps:
                     result = values[node] = program.steps[node](look)
-                for given in node.all_input_nodes:
-                    if self._last[given] == place:
-                        values.pop(given, None)
+                for read in node.last_reads:
+                    values.pop(read, None)
         return result
 
     def _tensor(self, target: str) -> Tensor:
         if target not in self._tensors:
-            found: Any = self._network.graph
-            for name in target.split("."):
-                found = getattr(found, name)
-            self._tensors[target] = found.detach().to(self._device)
+            self._tensors[target] = self._network.tensor(target).to(self._device)
         return self._tensors[target]
 
     def _parameter(self, row: str, program: Program) -> Tensor:
@@ -156,10 +149,10 @@ class PartialRun:
     def _outside_autocast(self, place: int) -> int:
         """Give the place, or where the section begins in which it is computed in another float type."""
         begun: list[int] = []
-        for at, node in enumerate(self._nodes[:place]):
-            if operations.name_of(node) == "_enter_autocast":
+        for at, node in enumerate(self._operations[:place]):
+            if node.name == "_enter_autocast":
                 begun.append(at)
-            elif operations.name_of(node) == "_exit_autocast":
+            elif node.name == "_exit_autocast":
                 begun.pop()
         return begun[0] if begun else place
 
@@ -182,21 +175,22 @@ class _Remembered:
         return made[fmt]
 
 
-def _readers(network: Network, nodes: list[Node]) -> dict[str, list[int]]:
-    """Give for each row the positions of the nodes that give it or, of a weight or bias, read it; and the last one."""
-    place = {node: index for index, node in enumerate(nodes)}
-    found = {row.name: [len(nodes) - 1] for row in network.rows}
-    for row, node in network.nodes.items():
-        found[row].append(place[node])
-    for node, row in constant_rows(network).items():
-        found[row].extend(place[reader] for reader in (node.users if node.op == "get_attr" else [node]))
+def _readers(network: Network) -> dict[str, list[int]]:
+    """Give for each row the positions of the operations that give it or, of a weight or bias, read it; and the last."""
+    found = {row.name: [network.output.index] for row in network.rows}
+    for row, producer in network.producers.items():
+        found[row].append(producer.index)
+    for holder in network.operations:
+        if holder.constant is not None:
+            readers = holder.users if holder.kind == "constant" else (holder,)
+            found[holder.constant].extend(reader.index for reader in readers)
     for layer in network.layers:
         for row in filter(None, (layer.weight_row, layer.bias_row)):
-            found[row].append(place[layer.node])
+            found[row].append(layer.head.index)
     return found
 
 
-def _overwrites(node: Node) -> bool:
+def _overwrites(node: Operation) -> bool:
     """Whether an operation works in place on a tensor that it is given."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and any(item.alias_info and item.alias_info.is_write for item in schema.arguments)

@@ -12,13 +12,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import PlanError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
-from qwidgets.network import Layer, Network, operations, shape_of
-from qwidgets.network import arguments as arguments  # also for those who read a program
+from qwidgets.network import Layer, Network, Operation, is_exact_number
 from qwidgets.simulation.accumulation import FLOAT64_HOLDS, Accumulator, Codes
 from qwidgets.simulation.rules import RULES, Call, Exact, Operand, constant, whole_numbers
 from qwidgets.tuning import NONE, Format
@@ -37,10 +35,10 @@ class Parameter:
 
 
 Lookup = Callable[[Any], Any]
-"""Finds what stands behind a `Node`, a `Parameter`, or a device that is written in the graph."""
+"""Finds what stands behind an `Operation`, a `Parameter`, or a device that is written in the graph."""
 
 Step = Callable[[Lookup], Any]
-"""Computes a node's value, given a function that finds what it reads."""
+"""Computes what an operation gives, given a function that finds what it reads."""
 
 
 class State(Protocol):
@@ -110,30 +108,26 @@ class Program:
             for row, values in network.parameters.items()
             if (fmt := self.formats[row]) is not None
         }
-        self._graph = network.graph
+        self._network = network
         self._asked = formats
         self._parameters = network.parameters
         self._bits = accumulator_bits
-        self.rows = {node: row for row, node in network.nodes.items()}
-        self.constants = constant_rows(network)
-        self._folded = {layer.batch_norm_node for layer in network.layers}
-        self._layers = {layer.node: layer for layer in network.layers}
-        self.arguments: dict[Node, Mapping[str, Any]] = {}
-        self.sums: dict[Node, Codes] = {}
-        self.operands: dict[Node, Operand] = {}
-        self.steps: dict[Node, Step] = {}
-        for node in self._graph.graph.nodes:
+        self._layers = {layer.head: layer for layer in network.layers}
+        self.arguments: dict[Operation, Mapping[str, Any]] = {}
+        self.sums: dict[Operation, Codes] = {}
+        self.operands: dict[Operation, Operand] = {}
+        self.steps: dict[Operation, Step] = {}
+        for node in network.operations:
             self._add(node)
-            if node in self.rows:
-                self._quantize(node, self.formats[self.rows[node]])
+            if node.slot is not None:
+                self._quantize(node, self.formats[node.slot])
 
     def run(self, state: State, leaves: Sequence[Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, in the model's structure, from the flat arguments of a call.
 
         ``observe(row, values)`` is called for each input and activation row.
         """
-        simulator = _Simulator(self._graph, self.steps, state, self.rows if observe else {}, observe)
-        return self._graph.graph.process_outputs(simulator.run(*leaves, enable_io_processing=False))
+        return self._network.unflatten(run(self._network, self.steps, state, leaves, observe))
 
     def value(self, row: str) -> Tensor:
         """Give a weight or bias: codes times their step, or in float where the row is kept so."""
@@ -144,33 +138,33 @@ class Program:
 
     # Which step, and what is known of what it gives
 
-    def _add(self, node: Node) -> None:
-        if node in self.constants:
-            parameter = Parameter(self.constants[node])
+    def _add(self, node: Operation) -> None:
+        if node.constant is not None:
+            parameter = Parameter(node.constant)
             self._set(node, lambda look: look(parameter), self.operand(parameter))
-        elif node.op == "output":
+        elif node.kind == "output":
             self.steps[node] = lambda look: pytree.tree_map(lambda value: self._as_output(value, look), node.args[0])
-        elif operations.only_fills(node) and operations.is_float(node):
+        elif node.only_fills and node.is_float:
             self._fill(node)
-        elif node.op == "call_function":
-            if node in self._folded:
-                before = node.all_input_nodes[0]
+        elif node.kind == "call":
+            if node.is_folded:
+                before = node.operands[0]
                 self._set(node, lambda look: look(before), self.operands.get(before))
-            elif operations.only_moves(node):
+            elif node.only_moves:
                 self._move(node)
             else:
                 self._compute(node)
 
-    def _fill(self, node: Node) -> None:
+    def _fill(self, node: Operation) -> None:
         """A tensor of one number has the codes of that number, where it has any."""
-        number = operations.filled_with(node)
-        if number is None or not operations.is_exact_number(number):
-            if node.op == "call_function":
+        number = node.filled_with
+        if number is None or not is_exact_number(number):
+            if node.kind == "call":
                 self._set(node, self._in_float(node, {}), None)
             return
         factor, lsb = constant(number)
-        codes, shape = Codes(lsb, min(factor, 0), max(factor, 0)), _shape(node)
-        if node.op == "call_function":
+        codes, shape = Codes(lsb, min(factor, 0), max(factor, 0)), node.shape
+        if node.kind == "call":
             self._set(node, lambda look: call(node, {}, look).to(codes.carrier), Operand(codes, shape))
             return
         sizes = [size or 0 for size in shape]
@@ -180,14 +174,14 @@ class Program:
             Operand(codes, shape, torch.full(sizes, factor)),
         )
 
-    def _set(self, node: Node, step: Step, operand: Operand | None) -> None:
+    def _set(self, node: Operation, step: Step, operand: Operand | None) -> None:
         self.steps[node] = step
         if operand is not None:
             self.operands[node] = operand
 
     def operand(self, value: Any) -> Operand | None:
         """Give what is known of the codes of a node, a weight or a bias; None where it is in float."""
-        if isinstance(value, Node):
+        if isinstance(value, Operation):
             return self.operands.get(value)
         if isinstance(value, Parameter) and value.row in self.codes:
             fmt, codes = self.formats[value.row], self.codes[value.row]
@@ -198,38 +192,38 @@ class Program:
             return Operand(Codes.of(fmt), tuple(codes.shape), codes, fmt.rounding, shifts)
         return None
 
-    def _move(self, node: Node) -> None:
-        operand = self.operands.get(operations.trail_of(node)[1])
+    def _move(self, node: Operation) -> None:
+        operand = self.operands.get(node.trail[1])
         if operand is None or not _fills_with(node, operand.codes):
             self._set(node, self._in_float(node, {}), None)
             return
         integers = operand.integers if operand.shifts is None else None
         if integers is not None:
-            alone = node.all_input_nodes == [operations.trail_of(node)[1]]
+            alone = node.operands == (node.trail[1],)
             integers = call(node, {}, lambda _: integers) if alone else None
         self._set(
             node,
             lambda look: call(node, {}, look),
-            replace(operand, shape=_shape(node), integers=integers, shifts=None),
+            replace(operand, shape=node.shape, integers=integers, shifts=None),
         )
 
-    def _compute(self, node: Node) -> None:
-        given = arguments(node)
+    def _compute(self, node: Operation) -> None:
+        given = dict(node.arguments)
         layer = self._layers.get(node)
         if layer is not None and layer.bias_row is not None:
-            if operations.is_batch_norm(node):
+            if node.is_batch_norm:
                 given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
             if isinstance(self._asked[layer.bias_row], AccumulatorFormat):
                 self._place_bias(layer, self.operand(given["input"]))
-            has_bias = "bias" in given or operations.is_batch_norm(node)  # addmm calls it otherwise
+            has_bias = "bias" in given or node.is_batch_norm  # addmm calls it otherwise
             if has_bias and self.operand(given.get("bias")) is None:
                 given["bias"] = Parameter(layer.bias_row)
         exact, reason = self._exact(node, given)
         if exact is None:
             if reason:
-                single = isinstance(operations.value_of(node), Tensor)
-                for given_by in [node] if single else [user for user in node.users if operations.is_float(user)]:
-                    self.float_islands.setdefault(self.row_of(given_by), reason)
+                single = isinstance(node.value, Tensor)
+                for given_by in [node] if single else [user for user in node.users if user.is_float]:
+                    self.float_islands.setdefault(given_by.row, reason)
             self._set(node, self._in_float(node, given), None)
             return
 
@@ -237,7 +231,7 @@ class Program:
             return exact.run(pytree.tree_map(lambda value: _found(value, look), given))
 
         self.arguments[node], self.sums[node] = given, exact.codes
-        self._set(node, step, Operand(exact.codes, _shape(node)))
+        self._set(node, step, Operand(exact.codes, node.shape))
 
     def _place_bias(self, layer: Layer, x: Operand | None) -> None:
         """Give a bias the step of its layer's accumulator; it stays in float where the layer computes in float."""
@@ -254,9 +248,9 @@ class Program:
         self.formats[row] = fmt
         self.codes[row] = fmt.to_integer(self._parameters[row])
 
-    def _exact(self, node: Node, given: Mapping[str, Any]) -> tuple[Exact | None, str]:
+    def _exact(self, node: Operation, given: Mapping[str, Any]) -> tuple[Exact | None, str]:
         """Give the integer form of an operation, or why it has none: "" where that matters to nobody."""
-        name = operations.name_of(node)
+        name = node.name
         tensors = [value for value in pytree.tree_leaves(dict(given)) if _is_float_tensor(value)]
         known = [operand for value in tensors if (operand := self.operand(value)) is not None]
         whole = whole_numbers.operand_of if name in whole_numbers.READERS else lambda _: None
@@ -267,7 +261,7 @@ class Program:
         if len(known) < len(tensors):
             missing = [self._source(value) for value in tensors if self.operand(value) is None]
             return None, f"{name} reads {' and '.join(dict.fromkeys(missing))} in float"
-        accumulator = self.accumulators.setdefault(self.row_of(node), Accumulator(self._bits))
+        accumulator = self.accumulators.setdefault(node.row, Accumulator(self._bits))
         arguments = pytree.tree_map(lambda value: self.operand(value) or whole(value) or value, dict(given))
         exact = None
         if all(operand.codes.divisor == 1 for operand in known):
@@ -281,108 +275,82 @@ class Program:
             return None, f"the integers of {name} need more than 53 bits"
         return exact, ""
 
-    def _source(self, value: Node | Parameter) -> str:
+    def _source(self, value: Operation | Parameter) -> str:
         """Name what a value comes from."""
         if isinstance(value, Parameter):
             return value.row
-        source = operations.trail_of(value)[-1]
-        return self.constants.get(source) or self.row_of(source)
+        source = value.source
+        return source.constant or source.row
 
-    def row_of(self, node: Node) -> str:
-        """Give the row that a node's value ends up in."""
-        reached = [node]
-        for at in reached:
-            if at in self.rows:
-                return self.rows[at]
-            reached.extend(user for user in at.users if user not in reached)
-        return node.name
-
-    def _quantize(self, node: Node, fmt: FixedPoint | PerChannel | None) -> None:
+    def _quantize(self, node: Operation, fmt: FixedPoint | PerChannel | None) -> None:
         step: Step = self.steps.get(node) or (lambda look: look(node))
         self.operands.pop(node, None)
         if fmt is None:
-            dtype = _dtype(node)
+            dtype = node.dtype
             self.steps[node] = lambda look: step(look).to(dtype)
             return
         assert isinstance(fmt, FixedPoint)  # formats per channel are for weights only
         codes = Codes.of(fmt)
-        self._set(node, lambda look: _quantized(step(look), fmt, codes), Operand(codes, _shape(node)))
+        self._set(node, lambda look: _quantized(step(look), fmt, codes), Operand(codes, node.shape))
 
-    def _in_float(self, node: Node, given: Mapping[str, Any]) -> Step:
+    def _in_float(self, node: Operation, given: Mapping[str, Any]) -> Step:
         """Run an operation as the model does, in the model's float type."""
 
         def look_in_float(look: Lookup) -> Lookup:
             def in_float(value: Any) -> Any:
                 if isinstance(value, Parameter):
-                    return look(value).to(_dtype(node))
+                    return look(value).to(node.dtype)
                 found = look(value)
-                coded = value in self.operands or value in self.constants
-                return found.to(_dtype(value)) if coded and isinstance(found, Tensor) else found
+                coded = isinstance(value, Operation) and (value in self.operands or value.constant is not None)
+                return found.to(value.dtype) if coded and isinstance(found, Tensor) else found
 
             return in_float
 
         return lambda look: call(node, given, look_in_float(look))
 
     def _as_output(self, value: Any, look: Lookup) -> Any:
-        if not isinstance(value, Node):
+        if not isinstance(value, Operation):
             return value
         operand = self.operands.get(value)
         if operand is None:
             return look(value)
-        dtype = _dtype(value)
+        dtype = value.dtype
         return look(value).to(dtype if operand.codes.held_by(dtype) else torch.float64)
 
 
-class _Simulator(Interpreter):
-    """Runs the steps of a program on one call's arguments."""
+def run(
+    network: Network, steps: Mapping[Operation, Step], state: State, leaves: Sequence[Any], observe: Observer | None
+) -> Any:
+    """Compute what steps give for the flat arguments of a call; what nobody reads any more is let go on the way."""
+    values: dict[Operation, Any] = dict(zip(network.given, leaves, strict=True))
 
-    def __init__(
-        self, graph: GraphModule, steps: Mapping[Node, Step], state: State, rows: Mapping[Node, str], observe: Any
-    ) -> None:
-        super().__init__(graph)
-        self._steps = steps
-        self._state = state
-        self.rows = rows
-        self._observe = observe
-
-    def run_node(self, n: Node) -> Any:
-        """Give the value of a node."""
-        if n.op == "placeholder":
-            self.env[n] = next(self.args_iter)
-        elif n.op == "get_attr":
-            self.env[n] = self._state.tensor(str(n.target)) if n not in self._steps else None
-        if n in self._steps:
-            self.env[n] = self._steps[n](self._look)
-        if n in self.rows:
-            self._observe(self.rows[n], self.env[n])
-        return self.env[n]
-
-    def _look(self, value: Any) -> Any:
+    def look(value: Any) -> Any:
         if isinstance(value, Parameter):
-            return self._state.values(value)
-        return self._state.device if isinstance(value, torch.device) else self.env[value]
+            return state.values(value)
+        return state.device if isinstance(value, torch.device) else values[value]
+
+    for operation in network.operations:
+        if operation in steps:
+            values[operation] = steps[operation](look)
+        elif operation.kind == "constant":
+            values[operation] = state.tensor(operation.target)
+        if observe is not None and operation.slot is not None:
+            observe(operation.slot, values[operation])
+        for read in operation.last_reads:
+            values.pop(read, None)
+    return values[network.output]
 
 
 def _quantized(values: Tensor, fmt: FixedPoint, codes: Codes) -> Tensor:
     return fmt.quantize(values.to(torch.promote_types(values.dtype, codes.carrier))).to(codes.carrier)
 
 
-def constant_rows(network: Network) -> dict[Node, str]:
-    """Tell the row of each node that holds a constant; one tensor may be read by several nodes."""
-    rows = {node: row for row, node in network.parameter_nodes.items()}
-    of_target = {node.target: row for node, row in rows.items() if node.op == "get_attr"}
-    for node in network.graph.graph.find_nodes(op="get_attr"):
-        if node.target in of_target:
-            rows[node] = of_target[node.target]
-    return rows
-
-
-def call(node: Node, given: Mapping[str, Any], look: Lookup) -> Any:
+def call(node: Operation, given: Mapping[str, Any], look: Lookup) -> Any:
     """Run an operation: on arguments by name where they are given, else on the node's own."""
     args, kwargs = ((), given) if given else (node.args, node.kwargs)
     args, kwargs = pytree.tree_map(lambda value: _found(value, look), (tuple(args), dict(kwargs)))
     target: Any = node.target
-    if given and operations.is_batch_norm(node):
+    if given and node.is_batch_norm:
         target = _scale_and_shift
     return target(*args, **kwargs)
 
@@ -396,35 +364,25 @@ def _scale_and_shift(**given: Tensor) -> Tensor:
 def _found(value: Any, look: Lookup) -> Any:
     if isinstance(value, Tensor):  # bounds of a clamp, one for each channel
         return value.to(look(value.device))
-    return look(value) if isinstance(value, Node | Parameter | torch.device) else value
+    return look(value) if isinstance(value, Operation | Parameter | torch.device) else value
 
 
 def _is_float_tensor(value: Any) -> bool:
-    return isinstance(value, Parameter) or (isinstance(value, Node) and operations.is_float(value))
+    return isinstance(value, Parameter) or (isinstance(value, Operation) and value.is_float)
 
 
-def _gives_floats(node: Node) -> bool:
-    given = pytree.tree_leaves(operations.value_of(node))
+def _gives_floats(node: Operation) -> bool:
+    given = pytree.tree_leaves(node.value)
     return any(isinstance(value, Tensor) and value.is_floating_point() for value in given)
 
 
-def _fills_with(node: Node, codes: Codes) -> bool:
+def _fills_with(node: Operation, codes: Codes) -> bool:
     """Whether what a moving operation fills up with, if anything, is a value that the codes have."""
-    given = arguments(node)
-    if operations.name_of(node) not in ("constant_pad_nd", "pad", "masked_fill", "fill"):
+    given = dict(node.arguments)
+    if node.name not in ("constant_pad_nd", "pad", "masked_fill"):
         return True
     value = given.get("value")
     if not isinstance(value, int | float | None):
         return False
     code = (value or 0) / 2.0**codes.lsb
     return code == round(code) and codes.low <= code <= codes.high if math.isfinite(code) else False
-
-
-def _dtype(node: Node) -> torch.dtype:
-    value = operations.value_of(node)
-    return value.dtype if isinstance(value, Tensor) else torch.get_default_dtype()
-
-
-def _shape(node: Node) -> tuple[int | None, ...]:
-    value = operations.value_of(node)
-    return shape_of(value) if isinstance(value, Tensor) else ()

@@ -7,7 +7,6 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.errors import PlanError
-from qwidgets.network import Group, Network, capture, compute, fold, operations, scale_and_shift, unwrapped
+from qwidgets.network import Network, capture, unwrapped
 from qwidgets.plan import Plan
-from qwidgets.simulation.program import Observer, Parameter, Program, call
+from qwidgets.simulation.program import Observer, Parameter, Program
 from qwidgets.tuning import NONE, Adjustments, Format
 
 
@@ -51,12 +50,12 @@ def quantize(model: nn.Module, plan: Plan, accumulator_bits: int = 32) -> "Quant
     >>> bool((codes == codes.round()).all())
     True
     """
-    network = plan.adjustments.applied(recapture(model, plan))
+    network = plan.adjustments.applied(captured(model, plan))
     return QuantizedNetwork(unwrapped(model), network, plan.committed, accumulator_bits, plan.adjustments)
 
 
-def recapture(model: nn.Module, plan: Plan) -> Network:
-    """Capture the network that a plan was made for.
+def captured(model: nn.Module, plan: Plan) -> Network:
+    """Give the network that a plan was made for: as it was captured last, unless the model has changed since.
 
     Raises
     ------
@@ -65,8 +64,11 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
     """
     if plan.calibration is None or plan.calibration.inputs is None:
         raise PlanError("this plan does not know what its network is fed; Plan.load(path, calibration) tells it")
-    args, kwargs = plan.calibration.inputs.example(device_of(model))
-    network = capture(model, args, kwargs, plan.calibration.inputs.free)
+    measured, inputs = plan.measured or plan.calibration, plan.calibration.inputs
+    network, device = measured.captured, device_of(model)
+    if network is None or network.inputs != inputs or not network.is_of(unwrapped(model), device):
+        args, kwargs = inputs.example(device)
+        network = capture(model, args, kwargs, inputs.free)
     planned, found = (
         {row.name: (row.kind, row.operation, row.shape) for row in rows} for rows in (plan.rows, network.rows)
     )
@@ -76,6 +78,7 @@ def recapture(model: nn.Module, plan: Plan) -> Network:
         raise PlanError(
             f"the plan is of another network than this {network.name}, they differ in {listed}; calibrate this one"
         )
+    measured.captured = network
     return network
 
 
@@ -172,13 +175,8 @@ class QuantizedNetwork(nn.Module):
                 **dict(self.named_parameters(remove_duplicate=False)),
                 **dict(self.named_buffers(remove_duplicate=False)),
             }
-            if target in held:
-                tensor = held[target]
-            else:
-                tensor = attrgetter(target)(self.network.graph).detach()
-                if target in self.network.made:  # anew, of the weights that are there now
-                    home = tensor.device
-                    tensor = compute(self.network.made[target], lambda name: self.tensor(name).to(home))
+            # What is made of others is made anew, of those that are there now.
+            tensor = held[target] if target in held else self.network.tensor_from(target, self.tensor)
             self._on_device[target] = tensor.to(self.device)
         return self._on_device[target]
 
@@ -202,7 +200,7 @@ class QuantizedNetwork(nn.Module):
         """Take over other weights, and make their codes."""
         result = super().load_state_dict(state_dict, strict, assign)
         self._on_device.clear()
-        parameters = self._adjustments.parameters(_parameters(self.network, self.tensor))
+        parameters = self._adjustments.parameters(self.network.parameters_from(self.tensor))
         self.network = replace(self.network, parameters=parameters)
         self.program = Program(self.network, self._formats, self._accumulator_bits, self._adjustments)
         return result
@@ -224,22 +222,3 @@ def _copy_modules(source: nn.Module, target: nn.Module, copies: dict[int, Any]) 
             copies[id(child)] = nn.Module()
             _copy_modules(child, copies[id(child)], copies)
         target._modules[name] = copies.get(id(child))
-
-
-def _parameters(network: Network, tensor: Callable[[str], Tensor]) -> dict[str, Tensor]:
-    """Give the values of each weight and bias row, batch norm folded in, made of other parameters and buffers."""
-
-    def value(node: Any) -> Any:
-        return tensor(str(node.target)) if node.op == "get_attr" else call(node, {}, value)
-
-    found = {row: value(node).detach() for row, node in network.parameter_nodes.items()}
-    for layer in network.layers:
-        if operations.is_batch_norm(layer.node):
-            assert layer.bias_row is not None
-            found[layer.weight_row], found[layer.bias_row] = scale_and_shift(layer.node, value)
-        elif layer.batch_norm_node is not None:
-            assert layer.bias_row is not None
-            group = Group(layer.node, layer.batch_norm_node)
-            folded = fold(group, found[layer.weight_row], found.get(layer.bias_row), value)
-            found[layer.weight_row], found[layer.bias_row] = folded
-    return {row: found[row].to(values.dtype) for row, values in network.parameters.items()}

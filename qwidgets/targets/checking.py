@@ -7,7 +7,7 @@ import pandas as pd
 
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.pictures import written
-from qwidgets.simulation import Program, recapture
+from qwidgets.simulation import Program, captured
 from qwidgets.targets import format_rules, graph_rules, pair_sums
 from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.registry import find
@@ -74,7 +74,7 @@ def _of_formats(plan: "Plan", target: Target) -> Iterator[Misfit]:
 
 
 def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Misfit]:
-    network = plan.adjustments.applied(recapture(model, plan))
+    network = plan.adjustments.applied(captured(model, plan))
     formats = {name: plan[name] for name in plan}
     try:
         program = Program(network, formats, 32, plan.adjustments)

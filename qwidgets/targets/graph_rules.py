@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel
-from qwidgets.network import Layer, Network, operations
+from qwidgets.network import Layer, Network, Operation
 from qwidgets.simulation import Program
 from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.target import Target, storage
@@ -23,7 +22,7 @@ from qwidgets.tuning import Format
 def of_fused_operations(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
     """Name what a row has beside its own operation, such as a clamp, and the target does not compute."""
     own = {row.name: row.operation for row in network.rows}
-    found = ((program.row_of(node), operations.name_of(node)) for node in program.arguments)
+    found = ((node.row, node.name) for node in program.arguments)
     for row, name in dict.fromkeys(found):
         if name != own.get(row) and not target.computes(name):
             yield Misfit(
@@ -98,7 +97,7 @@ def of_words(target: Target, program: Program) -> Iterator[Misfit]:
         return
     told = set()
     for node, given in program.arguments.items():
-        row = program.row_of(node)
+        row = node.row
         output = program.formats.get(row)
         for source in _read(given, program):
             fmt = program.formats[source]
@@ -130,17 +129,15 @@ def of_shared(target: Target, network: Network, formats: Mapping[str, Format]) -
 
 def sharing(target: Target, network: Network) -> Iterator[tuple[str, str]]:
     """Give the results and operands that are to have one window, in pairs."""
-    rows = {node: row for row, node in network.nodes.items()}
-    for node in network.graph.graph.nodes:
-        if operations.name_of(node) not in target.shared:
+    for joining in network.operations:
+        if joining.name not in target.shared:
             continue
-        end = node
-        while end not in rows and len(end.users) == 1:  # through the activation function that is fused
-            end = next(iter(end.users))
-        for operand in node.all_input_nodes:
-            source = operations.trail_of(operand)[-1]
-            if end in rows and source in rows:
-                yield rows[end], rows[source]
+        end = joining
+        while end.slot is None and len(end.users) == 1:  # through the activation function that is fused
+            end = end.users[0]
+        for operand in joining.operands:
+            if end.slot is not None and operand.source.slot is not None:
+                yield end.slot, operand.source.slot
 
 
 def of_float_islands(target: Target, network: Network, program: Program) -> Iterator[Misfit]:
@@ -159,9 +156,9 @@ def _summing(network: Network, program: Program) -> Iterator[tuple[Layer, Tensor
     """Give the layers that sum in integers, and the position of the step of each output channel's sums."""
     for layer in network.layers:
         weight = program.formats[layer.weight_row]
-        if layer.node not in program.sums or weight is None:
+        if layer.head not in program.sums or weight is None:
             continue
-        finest = program.sums[layer.node].lsb
+        finest = program.sums[layer.head].lsb
         shifts = [weight.lsb]
         if isinstance(weight, PerChannel):
             shifts = [-length for length in weight.fraction_lengths]
@@ -171,7 +168,7 @@ def _summing(network: Network, program: Program) -> Iterator[tuple[Layer, Tensor
 def _read(given: Any, program: Program) -> Iterator[str]:
     """Give the rows of the activations that an operation reads."""
     for value in pytree.tree_leaves(dict(given)):
-        if isinstance(value, Node) and operations.is_float(value):
-            source = operations.trail_of(value)[-1]
-            if source in program.rows and isinstance(program.formats[program.rows[source]], FixedPoint):
-                yield program.rows[source]
+        if isinstance(value, Operation) and value.is_float:
+            row = value.source.slot
+            if row is not None and isinstance(program.formats[row], FixedPoint):
+                yield row

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from qwidgets.formats import FixedPoint
-from qwidgets.network import Layer, Network, operations
+from qwidgets.network import Layer, Network
 from qwidgets.simulation import Program
 from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.target import Target
@@ -28,9 +28,9 @@ def of_pair_sums(target: Target, network: Network, program: Program) -> Iterator
     limit = 1 << (target.pair_bits - 1)
     for layer in network.layers:
         codes = _weight_codes(layer, program)
-        if codes is None or layer.node not in program.arguments or _is_depthwise(layer, program):
+        if codes is None or layer.head not in program.arguments or _is_depthwise(layer, program):
             continue
-        enters = program.operands[program.arguments[layer.node]["input"]].codes
+        enters = program.operands[program.arguments[layer.head]["input"]].codes
         if enters.low < -128 or enters.high > 255:
             continue
         most = enters.high + (128 if enters.low < 0 else 0)
@@ -57,14 +57,14 @@ def _weight_codes(layer: Layer, program: Program) -> Tensor | None:
 
 
 def _is_depthwise(layer: Layer, program: Program) -> bool:
-    groups = program.arguments[layer.node].get("groups", 1)
+    groups = program.arguments[layer.head].get("groups", 1)
     return groups > 1 and list(program.codes[layer.weight_row].shape[:2]) == [groups, 1]
 
 
 def _remedy(target: Target, layer: Layer, program: Program) -> str:
     """Where what enters is signed for nothing, a bit less without a sign holds the same values, and sums fit."""
-    source = operations.trail_of(program.arguments[layer.node]["input"])[-1]
-    row, before = program.rows.get(source), program.sums.get(source)
+    source = program.arguments[layer.head]["input"].source
+    row, before = source.slot, program.sums.get(source)
     fmt = program.formats.get(row) if row is not None else None
     if isinstance(fmt, FixedPoint) and fmt.signed and before is not None and before.low >= 0:
         return (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qwidgets import schemes
 from qwidgets.errors import PlanError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint
-from qwidgets.simulation import recapture
+from qwidgets.simulation import captured
 from qwidgets.targets import format_rules, graph_rules
 from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
@@ -67,7 +67,7 @@ def propose(
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
-        _share(graph_rules.sharing(target, recapture(plan.model, plan)), chosen, formats)
+        _share(graph_rules.sharing(target, captured(plan.model, plan)), chosen, formats)
     room = accumulator_room.leave(
         calibration,
         formats,

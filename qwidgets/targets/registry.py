@@ -6,12 +6,12 @@ from types import MappingProxyType
 
 from qwidgets.errors import PlanError
 from qwidgets.formats import MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS
+from qwidgets.network import CLAMPS
 from qwidgets.simulation import RULES
 from qwidgets.targets.target import Target
 
 _POOLS = frozenset(["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d"])
 _JOINS = frozenset(["cat", "concat", "concatenate"])
-_CLAMPS = frozenset(["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"])
 _MATRIX_PRODUCTS = frozenset(["bmm", "matmul", "mm"])
 
 INTEGER = Target(
@@ -98,7 +98,7 @@ HLS4ML = Target(
     bias_bits=MappingProxyType({8: 32, 16: 32, 32: 32}),
     shifts=None,
     floats=False,
-    operations=_CLAMPS
+    operations=CLAMPS
     | _POOLS
     | _JOINS
     | {"add", "batch_norm", "conv1d", "conv2d", "leaky_relu", "linear", "mean", "mul", "prelu", "sub"},
@@ -134,7 +134,7 @@ CMSIS_NN = Target(
     shifts=(-6, 31),
     floats=False,
     operations=_JOINS
-    | _CLAMPS
+    | CLAMPS
     | _MATRIX_PRODUCTS
     | _POOLS
     | {"add", "conv1d", "conv2d", "conv_transpose2d", "linear", "mul"},
@@ -149,7 +149,7 @@ Averages are rounded by the kernel, a half away from zero.
 
 _ESP_OPERATIONS = (
     _JOINS
-    | _CLAMPS
+    | CLAMPS
     | _MATRIX_PRODUCTS
     | _POOLS
     | {"add", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "div", "hardsigmoid", "hardswish"}
@@ -181,7 +181,7 @@ ESP32_S3 = Target(
     shifts=None,
     floats=False,
     operations=_ESP_OPERATIONS,
-    fuses=_CLAMPS,
+    fuses=CLAMPS,
 )
 """One exponent for each tensor; ESP-PPQ rounds the weights itself, and gives the operands of a sum the exponent of the
 result. An int8 layer sums in 20 bits. What leaves a layer is rounded before any activation function but a ReLU or a

@@ -6,7 +6,6 @@ are relative to the model's own weights, so that they stay small, and other weig
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Network, operations
+from qwidgets.network import Network, Operation
 from qwidgets.tuning import channel_groups
 
 if TYPE_CHECKING:
@@ -113,44 +112,34 @@ class Adjustments:
         return moved.clamp(least, least + (1 << fmt.word_length) - 1)
 
     def applied(self, network: Network) -> Network:
-        """Give a network with these adjustments; its graph is changed in place, its module is not.
+        """Give a network with these adjustments; the one that is given, and its module, are not changed.
 
         The bounds of clamps are scaled with the channels that they clamp, so the network computes what it did before,
         but for roundings and shifts, and but for the scaled tensors on the way.
         """
         if not self:
             return network
+        bounds: dict[Operation, tuple[Tensor | None, Tensor | None]] = {}
         if self.factors:
             for group in channel_groups.find(network):
                 factors = next((self.factors[row][0] for row in group.rows if row in self.factors), None)
                 if factors is not None:
-                    _move_clamps(group, torch.from_numpy(factors))
-        return dataclasses.replace(network, parameters=MappingProxyType(self.parameters(network.parameters)))
+                    bounds |= _scaled_clamps(group, torch.from_numpy(factors))
+        return network.adjusted(self.parameters(network.parameters), bounds)
 
 
-def _move_clamps(group: channel_groups.ChannelGroup, factors: Tensor) -> None:
-    for node in group.nodes:
-        if node.op != "call_function" or operations.name_of(node) not in channel_groups.CLAMPS:
+def _scaled_clamps(
+    group: channel_groups.ChannelGroup, factors: Tensor
+) -> dict[Operation, tuple[Tensor | None, Tensor | None]]:
+    """Give the bounds of the clamps of a group, one for each channel."""
+    found: dict[Operation, tuple[Tensor | None, Tensor | None]] = {}
+    for clamp in group.operations:
+        if not any(clamp.clamp_bounds):  # none, or zero, which stays zero
             continue
-        value = operations.value_of(node)
-        assert isinstance(value, Tensor)
-        shaped = factors.to(value.dtype).reshape(-1, *[1] * (value.ndim - 2))
-        bounds = [None if bound is None else shaped * bound for bound in _bounds(node)]
-        node.target = torch.ops.aten.clamp.Tensor
-        node.args = (node.args[0], *bounds)  # a constant of the graph
-        node.kwargs = {}
-
-
-def _bounds(node: torch.fx.Node) -> tuple[float | None, float | None]:
-    name = operations.name_of(node)
-    if name == "relu6":
-        return 0.0, 6.0
-    schema = getattr(node.target, "_schema", None)
-    assert schema is not None
-    given = {item.name: item.default_value for item in schema.arguments if item.has_default_value()}
-    given.update(zip((item.name for item in schema.arguments), node.args, strict=False))
-    least, most = (given.get(name) if name in given else given.get(f"{name}_val") for name in ("min", "max"))
-    return least, most
+        shaped = factors.to(clamp.dtype).reshape(-1, *[1] * (len(clamp.shape) - 2))
+        least, most = (None if bound is None else shaped * bound for bound in clamp.clamp_bounds)
+        found[clamp] = least, most
+    return found
 
 
 NONE = Adjustments()

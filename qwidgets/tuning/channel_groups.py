@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.formats import CHANNELS_FIRST
-from qwidgets.network import Layer, Network, operations, shape_of
+from qwidgets.network import CLAMPS, Layer, Network, Operation
 
-CLAMPS = {"relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"}
-POINTWISE = CLAMPS | {"relu", "leaky_relu", "prelu", "dropout", "neg", "clone", "contiguous", "detach", "alias"}
+POINTWISE = {"leaky_relu", "prelu", "dropout", "neg", "clone", "contiguous", "detach", "alias"}
 POOLS = {"max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool"}
 RESHAPES = {"flatten", "view", "reshape", "squeeze"}
 
@@ -28,35 +26,35 @@ class ChannelGroup:
     ----------
     rows
         The activation rows among them.
-    nodes
-        Every node of the graph that gives one.
+    operations
+        Every operation that gives one.
     channels
         How many channels they have.
     """
 
     rows: tuple[str, ...]
-    nodes: frozenset[Node]
+    operations: frozenset[Operation]
     channels: int
 
 
 def find(network: Network) -> list[ChannelGroup]:
     """Find the groups of a network that can be scaled; inputs and outputs of the network cannot."""
     sets = _Sets()
-    layers = {layer.node: layer for layer in network.layers}
-    folded = {layer.batch_norm_node for layer in network.layers if layer.batch_norm_node is not None}
+    layers = {layer.head: layer for layer in network.layers}
+    folded = {layer.batch_norm for layer in network.layers if layer.batch_norm is not None}
     shared = _shared(network)
-    for node in network.graph.graph.nodes:
-        if node.op == "get_attr" or (node.op == "call_function" and not operations.is_float(node)):
+    for node in network.operations:
+        if node.kind == "constant" or (node.kind == "call" and not node.is_float):
             continue
-        before = [given for given in node.all_input_nodes if given.op != "get_attr" and operations.is_float(given)]
+        before = [given for given in node.operands if given.kind != "constant" and given.is_float]
         if node in layers and node not in shared and _scales(layers[node]):
             sets.add(node)
-        elif node.op == "call_function" and before and (node in folded or _passes(node, before)):
+        elif node.kind == "call" and before and (node in folded or _passes(node, before)):
             sets.join(node, *(before[:1] if node in folded else before))
         else:
             sets.fix(node, *before)
-    rows: dict[Node, list[str]] = {}
-    for row, node in network.nodes.items():
+    rows: dict[Operation, list[str]] = {}
+    for row, node in network.producers.items():
         rows.setdefault(sets.of(node), []).append(row)
     return [
         ChannelGroup(tuple(rows[head]), frozenset(nodes), channels)
@@ -65,41 +63,36 @@ def find(network: Network) -> list[ChannelGroup]:
     ]
 
 
-def _shared(network: Network) -> set[Node]:
+def _shared(network: Network) -> set[Operation]:
     """The layers that share a weight or a bias with another one."""
-    users: dict[str, list[Node]] = {}
+    users: dict[str, list[Operation]] = {}
     for layer in network.layers:
         for row in (layer.weight_row, layer.bias_row):
             if row is not None:
-                users.setdefault(row, []).append(layer.node)
+                users.setdefault(row, []).append(layer.head)
     return {node for nodes in users.values() if len(nodes) > 1 for node in nodes}
 
 
 def _scales(layer: Layer) -> bool:
-    value = operations.value_of(layer.node)
+    value = layer.head.value
     if not isinstance(value, Tensor) or layer.operation not in CHANNELS_FIRST:
         return False
     return layer.operation != "linear" or value.ndim == 2
 
 
-def _channels(node: Node) -> int | None:
-    shape = _shape(node)
+def _channels(node: Operation) -> int | None:
+    shape = node.shape
     return shape[1] if len(shape) > 1 else None
 
 
-def _shape(node: Node) -> tuple[int | None, ...]:
-    value = operations.value_of(node)
-    return shape_of(value) if isinstance(value, Tensor) else ()
-
-
-def _passes(node: Node, before: list[Node]) -> bool:
+def _passes(node: Operation, before: list[Operation]) -> bool:
     """Whether an operation gives scaled channels where it is given such."""
-    name, shape = operations.name_of(node), _shape(node)
-    given = _shape(before[0])
+    name, shape = node.name, node.shape
+    given = before[0].shape
     if len(shape) < 2 or len(given) < 2 or shape[1] != given[1]:
         return False
     if name == "add":
-        return len(before) == 2 and _shape(before[1]) == shape == given and bool(node.kwargs.get("alpha", 1) == 1)
+        return len(before) == 2 and before[1].shape == shape == given and bool(node.kwargs.get("alpha", 1) == 1)
     if name in ("pad", "constant_pad_nd"):
         sizes = node.args[1]
         filled = node.args[-1] if name == "constant_pad_nd" or len(node.args) > 3 else 0
@@ -116,30 +109,30 @@ class _Sets:
     """Sets of nodes that grow together, some of which are fixed."""
 
     def __init__(self) -> None:
-        self._above: dict[Node, Node] = {}
-        self._fixed: set[Node] = set()
+        self._above: dict[Operation, Operation] = {}
+        self._fixed: set[Operation] = set()
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Operation) -> None:
         self._above.setdefault(node, node)
 
-    def of(self, node: Node) -> Node:
+    def of(self, node: Operation) -> Operation:
         self.add(node)
         while self._above[node] is not node:
             node = self._above[node]
         return node
 
-    def join(self, *nodes: Node) -> None:
+    def join(self, *nodes: Operation) -> None:
         first = self.of(nodes[0])
         for node in nodes[1:]:
             self._above[self.of(node)] = first
 
-    def fix(self, *nodes: Node) -> None:
+    def fix(self, *nodes: Operation) -> None:
         for node in nodes:
             self.add(node)
         self._fixed.update(nodes)
 
-    def free(self) -> Iterator[tuple[Node, list[Node]]]:
-        members: dict[Node, list[Node]] = {}
+    def free(self) -> Iterator[tuple[Operation, list[Operation]]]:
+        members: dict[Operation, list[Operation]] = {}
         for node in self._above:
             members.setdefault(self.of(node), []).append(node)
         fixed = {self.of(node) for node in self._fixed}
@@ -147,7 +140,7 @@ class _Sets:
 
 
 def weight_factors(
-    layer: Layer, given: Mapping[Node, Tensor], shape: tuple[int, ...], groups: int
+    layer: Layer, given: Mapping[Operation, Tensor], shape: tuple[int, ...], groups: int
 ) -> tuple[Tensor, ...]:
     """Give what a layer's weight is multiplied by: tensors that broadcast to its shape.
 
@@ -160,10 +153,10 @@ def weight_factors(
     """
     found: list[Tensor] = []
     trailing = [1] * (len(shape) - 2)
-    if layer.node in given:
-        found.append(given[layer.node].reshape(-1, 1, *trailing))
-    source = layer.node.args[0]
-    if isinstance(source, Node) and source in given:
+    if layer.head in given:
+        found.append(given[layer.head].reshape(-1, 1, *trailing))
+    source = layer.head.args[0]
+    if isinstance(source, Operation) and source in given:
         inverse = 1 / given[source]
         if groups > 1:
             per_group = inverse.reshape(groups, 1, -1).expand(groups, shape[0] // groups, -1)

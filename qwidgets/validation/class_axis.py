@@ -7,10 +7,9 @@ asked; labels are asked in `qwidgets.validation.metrics`.
 from typing import Any
 
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.network import Network, operations
+from qwidgets.network import Network, Operation
 
 _LAST = frozenset(["linear", "addmm", "baddbmm", "matmul", "mm", "bmm", "embedding", "layer_norm", "rms_norm"])
 _NORMALIZING = frozenset(["softmax", "log_softmax", "_softmax", "_log_softmax"])
@@ -30,20 +29,20 @@ def class_axis(network: Network) -> int | None:
     >>> class_axis(capture(torch.nn.Linear(4, 3), (torch.randn(2, 7, 4),)))
     2
     """
-    leaves = pytree.tree_leaves(network.graph.graph.output_node().args[0])
-    nodes = [leaf for leaf in leaves if isinstance(leaf, Node) and _ndim(leaf)]
+    leaves = pytree.tree_leaves(network.output.args[0])
+    nodes = [leaf for leaf in leaves if isinstance(leaf, Operation) and _ndim(leaf)]
     return _axis_of(nodes[0]) if len(nodes) == 1 else None
 
 
-def _axis_of(node: Node) -> int | None:
-    moved: list[Node] = []
-    while node.op == "call_function" and _ndim(node):
+def _axis_of(node: Operation) -> int | None:
+    moved: list[Operation] = []
+    while node.kind == "call" and _ndim(node):
         found = _begins_at(node)
         if found is not None:
             for later in reversed(moved):
                 found = _after(later, found)
             return found
-        before = next((given for given in node.all_input_nodes if _ndim(given) == _ndim(node)), None)
+        before = next((given for given in node.operands if _ndim(given) == _ndim(node)), None)
         if before is None or not (_shape(before) == _shape(node) or _moves_axes(node) or _resizes(node)):
             return None
         if _moves_axes(node):
@@ -52,42 +51,42 @@ def _axis_of(node: Node) -> int | None:
     return None
 
 
-def _begins_at(node: Node) -> int | None:
+def _begins_at(node: Operation) -> int | None:
     """Give the dimension of the channels that a layer gives; None where the node is no such layer."""
-    name = operations.name_of(node)
+    name = node.name
     if name in _NORMALIZING:
         return int(_argument(node, 1)) % _ndim(node)
     if name in _LAST:
         return _ndim(node) - 1
-    return 1 if operations.is_convolution(node) or operations.is_batch_norm(node) else None
+    return 1 if node.is_convolution or node.is_batch_norm else None
 
 
-def _moves_axes(node: Node) -> bool:
-    return operations.name_of(node) in ("permute", "transpose", "swapaxes", "swapdims")
+def _moves_axes(node: Operation) -> bool:
+    return node.name in ("permute", "transpose", "swapaxes", "swapdims")
 
 
-def _resizes(node: Node) -> bool:
+def _resizes(node: Operation) -> bool:
     """Whether the node changes the size of an image or a sequence, and not that of its channels."""
-    return operations.name_of(node).startswith(("upsample_", "avg_pool", "max_pool", "adaptive_avg_pool"))
+    return node.name.startswith(("upsample_", "avg_pool", "max_pool", "adaptive_avg_pool"))
 
 
-def _after(node: Node, axis: int) -> int:
+def _after(node: Operation, axis: int) -> int:
     """Give where a dimension is after a node that exchanges dimensions."""
     ndim = _ndim(node)
-    if operations.name_of(node) == "permute":
+    if node.name == "permute":
         return [int(place) % ndim for place in _argument(node, 1)].index(axis)
     first, second = (int(_argument(node, place)) % ndim for place in (1, 2))
     return {first: second, second: first}.get(axis, axis)
 
 
-def _argument(node: Node, place: int) -> Any:
+def _argument(node: Operation, place: int) -> Any:
     return node.args[place] if len(node.args) > place else next(iter(node.kwargs.values()))
 
 
-def _shape(node: Node) -> tuple[Any, ...]:
-    value = operations.value_of(node)
+def _shape(node: Operation) -> tuple[Any, ...]:
+    value = node.value
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
-def _ndim(node: Node) -> int:
-    return len(_shape(node)) if operations.is_float(node) else 0
+def _ndim(node: Operation) -> int:
+    return len(_shape(node)) if node.is_float else 0

@@ -12,7 +12,7 @@ from qwidgets.feeding import Fed, fed, not_fed
 from qwidgets.formats import AccumulatorFormat
 from qwidgets.network import Network, unwrapped
 from qwidgets.plan import Plan
-from qwidgets.simulation import Parameter, QuantizedNetwork, recapture
+from qwidgets.simulation import Parameter, QuantizedNetwork, captured
 from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format
 from qwidgets.validation.class_axis import class_axis
 from qwidgets.validation.metrics import Judge, Metric
@@ -88,7 +88,7 @@ def validate(
     >>> bool(report.loc["top1", "quantized"] > 0.98)
     True
     """
-    return compare(plan.adjustments.applied(recapture(model, plan)), model, plan, data, metric, accumulator_bits)
+    return compare(plan.adjustments.applied(captured(model, plan)), model, plan, data, metric, accumulator_bits)
 
 
 def compare(

@@ -6,21 +6,20 @@ shapes on the way.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from qwidgets.errors import CaptureError
-from qwidgets.network import Network, operations
+from qwidgets.network import Network, Operation, evaluate
 from qwidgets.plan import Plan
-from qwidgets.simulation import constant_rows, recapture
+from qwidgets.simulation import captured
 from qwidgets.tuning import Format
 from qwidgets.validation.sizes import FLOAT_BYTES, packed
 
@@ -75,22 +74,21 @@ def cost(model: nn.Module, plan: Plan) -> pd.DataFrame:
     0                   40               40    32          72
     2                   18               18    16          32
     """
-    network = recapture(model, plan)
+    network = captured(model, plan)
     args, kwargs = network.inputs.example("meta", batch=1)
     counting = _Counting(network)
     try:
-        with torch.no_grad(), counting.counter:
-            counting.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+        counting.run(network.inputs.flatten(args, kwargs))
     except Exception as error:
         raise CaptureError(f"what {network.name} takes depends on the values that it is given: {error}") from error
     sizes = _Sizes(network, plan.committed, counting.counts)
-    layers = {row: counting.layers[row] for row in network.nodes if row in counting.layers}
+    layers = {row: counting.layers[row] for row in network.producers if row in counting.layers}
     records = [sizes.record(row, plan.row(row).operation, layer) for row, layer in layers.items()]
-    given = [node for row, node in network.nodes.items() if plan.row(row).kind == "input"]
+    given = [node for row, node in network.producers.items() if plan.row(row).kind == "input"]
     total = _Layer(
         parameters=set().union(*(layer.parameters for layer in layers.values())),
         reads=dict.fromkeys(given),
-        gives=dict.fromkeys(network.graph.graph.output_node().all_input_nodes),
+        gives=dict.fromkeys(network.output.operands),
         macs=sum(layer.macs for layer in layers.values()),
         others=sum(layer.others for layer in layers.values()),
     )
@@ -106,63 +104,57 @@ class _Layer:
     """What the nodes of one row take: rows of parameters, nodes that are read and given, and counts."""
 
     parameters: set[str] = field(default_factory=set)
-    reads: dict[Node, None] = field(default_factory=dict)
-    gives: dict[Node, None] = field(default_factory=dict)
+    reads: dict[Operation, None] = field(default_factory=dict)
+    gives: dict[Operation, None] = field(default_factory=dict)
     macs: int = 0
     others: int = 0
 
 
-class _Counting(Interpreter):
-    """Runs a network once, and counts for each activation row what its nodes do."""
+class _Counting:
+    """Runs a network once, and counts for each activation row what its operations do."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__(network.graph)
-        self.counter = FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS)
         self.layers: dict[str, _Layer] = {}
-        self.counts: dict[Node, int] = {}
-        self._constants = constant_rows(network)
-        self._folded = {layer.batch_norm_node for layer in network.layers}
+        self.counts: dict[Operation, int] = {}
+        self._network = network
         self._own = {
-            layer.node: {row for row in (layer.weight_row, layer.bias_row) if row is not None}
+            layer.head: {row for row in (layer.weight_row, layer.bias_row) if row is not None}
             for layer in network.layers
         }
-        self._rows = {node: row for row, node in network.nodes.items()}
 
-    def run_node(self, n: Node) -> Any:
-        """Run a node, and count it."""
-        before = self.counter.get_total_flops()
-        value = _without_values(super().run_node(n))
-        self.counts[n] = _count(value)
-        if n.op == "call_function" and operations.makes_values(n) and n not in self._constants:
-            self._add(n, (self.counter.get_total_flops() - before) // 2)
-        return value
+    def run(self, leaves: list[Any]) -> None:
+        """Run it for the flat arguments of a call."""
+        values: dict[Operation, Any] = {}
+        before = 0
+        with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:
+            for operation in evaluate(self._network, leaves, values, _without_values):
+                after = counter.get_total_flops()
+                self.counts[operation] = _count(values.get(operation))
+                if operation.makes_values and operation.constant is None:
+                    self._add(operation, (after - before) // 2)
+                before = after
 
-    def fetch_args_kwargs_from_env(self, n: Node) -> tuple[Any, Any]:
-        """Give the arguments of a node, all on one device."""
-        args, kwargs = super().fetch_args_kwargs_from_env(n)
-        return _without_values(args), _without_values(kwargs)
-
-    def _add(self, node: Node, macs: int) -> None:
-        row = next((row for row in map(self._rows.get, _onwards(node)) if row is not None), None)
-        if row is None:
+    def _add(self, node: Operation, macs: int) -> None:
+        row = node.row
+        if row not in self._network.producers:
             return
         layer = self.layers.setdefault(row, _Layer())
         layer.parameters |= self._own.get(node, set())
         layer.macs += macs
-        layer.gives = {after: None for after, name in self._rows.items() if name == row}
+        layer.gives = {self._network.producers[row]: None}
         read = 0
-        for given in node.all_input_nodes:
-            source = operations.trail_of(given)[-1]
-            if source in self._constants:
-                layer.parameters.add(self._constants[source])
-            elif source.op == "get_attr":
-                if not operations.is_batch_norm(node):
-                    layer.parameters.add(str(source.target))
-            elif operations.is_float(source) or self.counts[given]:
+        for given in node.operands:
+            source = given.source
+            if source.constant is not None:
+                layer.parameters.add(source.constant)
+            elif source.kind == "constant":
+                if not node.is_batch_norm:
+                    layer.parameters.add(source.target)
+            elif source.is_float or self.counts[given]:
                 read = max(read, self.counts[given])
-                if source in self._rows:
+                if source.slot is not None:
                     layer.reads[given] = None
-        if not macs and node not in self._folded:
+        if not macs and not node.is_folded:
             layer.others += max(read, self.counts[node])
 
 
@@ -172,14 +164,6 @@ def _without_values(value: Any) -> Any:
     return pytree.tree_map_only(
         (Tensor, torch.device), lambda leaf: leaf.to(meta) if isinstance(leaf, Tensor) else meta, value
     )
-
-
-def _onwards(node: Node) -> Iterator[Node]:
-    """Give a node and those that its value goes into, the nearest first."""
-    reached = [node]
-    for at in reached:
-        yield at
-        reached.extend(user for user in at.users if user not in reached)
 
 
 def _count(value: Any) -> int:
@@ -194,15 +178,13 @@ class _Sizes:
 
     network: Network
     formats: Mapping[str, Format]
-    counts: Mapping[Node, int]
+    counts: Mapping[Operation, int]
 
     def _parameters(self, name: str) -> tuple[int, Format]:
         """Give the number of values of a row, or of a parameter that has none, and their format."""
         if name in self.network.parameters:
             return self.network.parameters[name].numel(), self.formats[name]
-        found: Any = self.network.graph
-        for part in name.split("."):
-            found = getattr(found, part)
+        found = self.network.tensor(name)
         return found.numel() if found.is_floating_point() else 0, None
 
     def record(self, name: str, operation: str, layer: _Layer) -> dict[str, Any]:
@@ -225,10 +207,9 @@ class _Sizes:
             "intensity": done / touched if touched else math.nan,
         }
 
-    def _bytes(self, node: Node) -> int:
+    def _bytes(self, node: Operation) -> int:
         """Give the memory of what a node gave, in the format of the row that it comes from."""
-        source = operations.trail_of(node)[-1]
-        row = next((row for row, given in self.network.nodes.items() if given is source), None)
+        row = node.source.slot
         return packed(self.counts[node], None if row is None else self.formats[row])
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from qwidgets.feeding import fed
 from qwidgets.network import unwrapped
 from qwidgets.plan import Plan
-from qwidgets.simulation import Accumulator, PartialRun, device_of, recapture
+from qwidgets.simulation import Accumulator, PartialRun, captured, device_of
 from qwidgets.tuning import ACCUMULATOR_BITS, Format
 from qwidgets.validation.float_reference import FloatReference
 from qwidgets.validation.metrics import Metric
@@ -39,7 +39,7 @@ class RowAblation:
         metric: Metric | None,
         accumulator_bits: int = ACCUMULATOR_BITS,
     ) -> None:
-        network, device = recapture(model, plan), device_of(model)
+        network, device = captured(model, plan), device_of(model)
         # Scaled as the plan says, but without the corrections of biases.
         bare = dataclasses.replace(plan.adjustments, shifts={}).parameters(network.parameters)
         network = plan.adjustments.applied(network)

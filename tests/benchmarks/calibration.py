@@ -51,9 +51,9 @@ def passes(batch: int, rounds: int) -> tuple[dict[str, dict[str, list[float]]], 
     network = capture(model, (x,))
     values: dict[str, int] = {}
     network.run((x,), {}, lambda name, tensor: values.setdefault(name, tensor.numel()))
-    histograms = {name: BitHistogram() for name in network.nodes}
-    minmax = {name: MinMaxObserver() for name in network.nodes}
-    observers = {name: HistogramObserver() for name in network.nodes}
+    histograms = {name: BitHistogram() for name in network.producers}
+    minmax = {name: MinMaxObserver() for name in network.producers}
+    observers = {name: HistogramObserver() for name in network.producers}
 
     def observed(observe: Callable[[str, Tensor], object]) -> Callable[[], object]:
         return lambda: network.run((x,), {}, observe)

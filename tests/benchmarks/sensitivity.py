@@ -23,7 +23,7 @@ from torch import nn
 from qwidgets.calibration import calibrate
 from qwidgets.examples import digits
 from qwidgets.plan import Plan
-from qwidgets.simulation import QuantizedNetwork, recapture
+from qwidgets.simulation import QuantizedNetwork, captured
 from qwidgets.tuning import Format
 from qwidgets.validation import sensitivity
 from qwidgets.validation.output_errors import OutputErrors
@@ -57,7 +57,7 @@ def _measure(network: str, model: nn.Module, data: list[Any], every: int) -> dic
     seconds: dict[str, list[float]] = {"capture": [], "brute": [], "sensitivity": []}
     for _ in range(3):
         start = time.perf_counter()
-        recapture(model, plan)
+        captured(model, plan)
         seconds["capture"].append(time.perf_counter() - start)
         start = time.perf_counter()
         expected = _brute_force(model, plan, data, names)
@@ -79,13 +79,13 @@ def _measure(network: str, model: nn.Module, data: list[Any], every: int) -> dic
 
 
 def _brute_force(model: nn.Module, plan: Plan, data: list[Any], names: Iterable[str]) -> list[float]:
-    captured = recapture(model, plan)
-    reference = [captured.run((batch,), {}, lambda row, values: None) for batch in data]
+    network = captured(model, plan)
+    reference = [network.run((batch,), {}, lambda row, values: None) for batch in data]
     in_float: dict[str, Format] = dict.fromkeys(plan.names)
     found = []
     for name in names:
         for formats in ({**in_float, name: plan.committed[name]}, {**plan.committed, name: None}):
-            quantized, errors = QuantizedNetwork(model, captured, formats), OutputErrors()
+            quantized, errors = QuantizedNetwork(model, network, formats), OutputErrors()
             for batch, expected in zip(data, reference, strict=True):
                 errors.add(expected, quantized(batch))
             found.append(errors.worst.sqnr_db)

@@ -4,16 +4,14 @@ C has sizes, not symbols: the shape of every tensor with a batch of one, and for
 value comes from. The values themselves are zeros and tell nothing.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
-from qwidgets.network import Network, operations
+from qwidgets.network import Network, Operation, evaluate
 
 _CASTS = frozenset(["to", "_to_copy", "type_as"])
 # fmt: off
@@ -32,8 +30,8 @@ _PLAIN_MOVES = _CASTS | frozenset([
 # fmt: on
 
 
-class ExampleRun(Interpreter):
-    """Runs a graph once.
+class ExampleRun:
+    """Runs a network once.
 
     Attributes
     ----------
@@ -45,38 +43,30 @@ class ExampleRun(Interpreter):
     """
 
     def __init__(self, network: Network, device: torch.device) -> None:
-        super().__init__(network.graph)
-        self.shapes: dict[Node, tuple[int, ...]] = {}
-        self.places: dict[Node, Any] = {}
+        self.shapes: dict[Operation, tuple[int, ...]] = {}
+        self.places: dict[Operation, Any] = {}
         self._device = device
+        self._values: dict[Operation, Any] = {}
         args, kwargs = network.inputs.example(device, batch=1)
         try:
-            with torch.no_grad():
-                self.run(*network.inputs.flatten(args, kwargs), enable_io_processing=False)
+            for operation in evaluate(network, network.inputs.flatten(args, kwargs), self._values, self._placed):
+                result = self._values.get(operation)
+                if isinstance(result, Tensor):
+                    self.shapes[operation] = tuple(result.shape)
+                if operation.only_moves:
+                    self._follow(operation)
         except (IndexError, RuntimeError, ValueError) as error:
             raise ExportError(
                 f"{network.name} cannot be written in C, which computes one example at a time: with one, it ends in "
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             ) from error
 
-    def run_node(self, n: Node) -> Any:
-        """Compute a node, and note what there is to learn."""
-        result = super().run_node(n)
-        if isinstance(result, Tensor):
-            self.shapes[n] = tuple(result.shape)
-        if operations.only_moves(n):
-            self._follow(n)
-        return result
+    def _placed(self, value: Any) -> Any:
+        """Bring bounds that are written in the network to where it is computed."""
+        return value.to(self._device) if isinstance(value, Tensor) else value
 
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Compute an operation, with the bounds that are written in the graph where the network is."""
-        args, kwargs = pytree.tree_map(
-            lambda value: value.to(self._device) if isinstance(value, Tensor) else value, (args, dict(kwargs))
-        )
-        return target(*args, **kwargs)
-
-    def _follow(self, node: Node) -> None:
-        source, name = operations.trail_of(node)[1], operations.name_of(node)
+    def _follow(self, node: Operation) -> None:
+        source, name = node.trail[1], node.name
         if name == "getitem":
             if source in self.places:
                 self.places[node] = self.places[source][node.args[1]]
@@ -84,7 +74,7 @@ class ExampleRun(Interpreter):
         mirrors = name == "pad" and not pads_with_a_constant(node)
         if (name not in _PLAIN_MOVES and not mirrors) or source not in self.shapes:
             return
-        if any(_varies(given) for given in node.all_input_nodes if given is not source):
+        if any(_varies(given) for given in node.operands if given is not source):
             return
         numbers = torch.arange(torch.Size(self.shapes[source]).numel(), dtype=torch.float64, device=self._device)
         numbers = numbers.reshape(self.shapes[source])
@@ -92,21 +82,21 @@ class ExampleRun(Interpreter):
             self.places[node] = numbers
             return
         args, kwargs = pytree.tree_map(
-            lambda value: value if not isinstance(value, Node) else numbers if value is source else self.env[value],
-            (node.args, node.kwargs),
+            lambda value: (
+                value if not isinstance(value, Operation) else numbers if value is source else self._values[value]
+            ),
+            (node.args, dict(node.kwargs)),
         )
-        target: Any = node.target
-        self.places[node] = target(*args, **kwargs)
+        self.places[node] = node.target(*args, **kwargs)
 
 
-def pads_with_a_constant(node: Node) -> bool:
+def pads_with_a_constant(node: Operation) -> bool:
     """Whether a ``pad`` fills the border with one number, and not with values of the tensor."""
-    mode = node.args[2] if len(node.args) > 2 else node.kwargs.get("mode", "constant")
-    return mode == "constant"
+    return bool(node.arguments.get("mode", "constant") == "constant")
 
 
-def _varies(node: Node) -> bool:
+def _varies(node: Operation) -> bool:
     """Whether a tensor depends on what the network is given; sizes that do are those of the example."""
-    if not isinstance(operations.value_of(node), Tensor):
+    if not isinstance(node.value, Tensor):
         return False
-    return node.op == "placeholder" or any(map(_varies, node.all_input_nodes))
+    return node.kind == "input" or any(map(_varies, node.operands))

@@ -16,6 +16,7 @@ from torch import Tensor
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code.parts import Array, Raw, Value, ends, storage
 from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint
+from qwidgets.network import CLAMPS, clamp_bounds
 from qwidgets.simulation import Codes, Operand, constant, is_number
 
 _FARTHEST = 1 << 62
@@ -25,7 +26,7 @@ _INT64_HOLDS = 61
 _GATE_FRACTION = 50
 """Fraction bits up to which 3 and 6 can be added to a sum in float64, as the simulation does."""
 
-BOUNDS = frozenset(["relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max", "threshold"])
+BOUNDS = CLAMPS | {"threshold"}
 ACTIVATIONS = BOUNDS | {"leaky_relu", "prelu", "hardswish", "hardsigmoid", "abs"}
 
 
@@ -71,12 +72,9 @@ class OutputStage:
         if self.activation not in BOUNDS:
             return None
         given = self.arguments or {}
-        least, most = {
-            "relu": (0, None),
-            "relu6": (0, 6),
-            "hardtanh": (given.get("min_val"), given.get("max_val")),
-            "threshold": (given.get("threshold"), None),
-        }.get(self.activation, (given.get("min"), given.get("max")))
+        least, most = clamp_bounds(self.activation, given)
+        if self.activation == "threshold":
+            least = given["threshold"]
         low, high = (self._codes_of(bound) for bound in (least, most))
         lowest, highest = ends(self.fmt) if self.fmt.overflow == "saturate" else (-_FARTHEST, _FARTHEST)
         count = max(len(low or [0]), len(high or [0]))

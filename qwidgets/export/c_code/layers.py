@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
 from qwidgets.export.c_code.finishing import Named, OutputStage
 from qwidgets.export.c_code.parts import Constants, Raw, Value
 from qwidgets.export.c_code.weighted import Constant, WeightedLayer
-from qwidgets.network import operations
+from qwidgets.network import Operation
 from qwidgets.simulation import Parameter, constant, is_number
 
 if TYPE_CHECKING:
@@ -43,26 +42,29 @@ class LayerSpec:
         What comes after the sums.
     """
 
-    def __init__(self, lowering: "Lowering", node: Node, row: str, shape: tuple[int, ...], ending: OutputStage) -> None:
+    def __init__(
+        self, lowering: "Lowering", node: Operation, row: str, shape: tuple[int, ...], ending: OutputStage
+    ) -> None:
         self.lowering = lowering
         self.node, self.row, self.shape, self.ending = node, row, shape, ending
         self.given: Mapping[str, Any] = lowering.program.arguments[node]
         self.named = Named(lowering.names.of, row)
         self._weighted: WeightedLayer | None = None
 
-    def shape_of(self, value: Node) -> tuple[int, ...]:
+    def shape_of(self, value: Operation) -> tuple[int, ...]:
         """The shape of an operand, for one example."""
         return self.lowering.run.shapes[value]
 
-    def lsb_of(self, value: Node) -> int:
+    def lsb_of(self, value: Operation) -> int:
         """Where the step of an operand is; that of integers is one."""
         operand = self.lowering.program.operands.get(value)
         return 0 if operand is None else operand.codes.lsb
 
-    def constant(self, value: Node | Parameter) -> Constant:
+    def constant(self, value: Operation | Parameter) -> Constant:
         """Give a weight or a bias."""
         program = self.lowering.program
-        row = program.constants[operations.trail_of(value)[-1]] if isinstance(value, Node) else value.row
+        row = value.source.constant if isinstance(value, Operation) else value.row
+        assert row is not None
         fmt, operand = program.formats[row], program.operand(value)
         assert fmt is not None
         assert operand is not None
@@ -117,7 +119,7 @@ class LayerSpec:
 
     def constants(self) -> Constants | None:
         """Give what the header of weights says of the layer."""
-        title = f"{self.row}: {operations.name_of(self.node)}"
+        title = f"{self.row}: {self.node.name}"
         if self._weighted is not None:
             return self._weighted.constants(title)
         return Constants(title, {}, tuple(self.named.arrays)) if self.named.arrays else None
@@ -145,7 +147,7 @@ def _conv(spec: LayerSpec) -> list[FunctionCall]:
         **window(kernel, plane(spec.given["stride"], dims), dilation, padding),
         "input_storage": storage,
     }
-    if "transpose" in operations.name_of(spec.node):
+    if "transpose" in spec.node.name:
         fields["transposed"] = 1
     return [FunctionCall("qw_conv2d", "qw_conv2d_layer", fields | layer.fields, (name,))]
 
@@ -183,7 +185,7 @@ def _linear(spec: LayerSpec) -> list[FunctionCall]:
 
 
 def _add(spec: LayerSpec) -> list[FunctionCall]:
-    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[operations.name_of(spec.node)]
+    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}[spec.node.name]
     return _pair(spec, "qw_add", {**_left_shifts(spec), "a_sign": signs[0], "b_sign": signs[1]})
 
 
@@ -198,13 +200,13 @@ def _left_shifts(spec: LayerSpec) -> dict[str, Value]:
 
 
 def _extreme(spec: LayerSpec) -> list[FunctionCall]:
-    sign = 1 if operations.name_of(spec.node) == "maximum" else -1
+    sign = 1 if spec.node.name == "maximum" else -1
     return _pair(spec, "qw_maximum", {**_left_shifts(spec), "a_sign": sign})
 
 
 def _mul(spec: LayerSpec) -> list[FunctionCall]:
     a, b = spec.given["self"], spec.given["other"]
-    if operations.name_of(spec.node) == "div":
+    if spec.node.name == "div":
         b = 1 / b
     if is_number(a) or is_number(b):
         return _map(spec, a if is_number(b) else b, constant(b if is_number(b) else a)[0])
@@ -227,7 +229,7 @@ def _pair(spec: LayerSpec, function: str, more: Mapping[str, Value]) -> list[Fun
     return [FunctionCall(function, "qw_pair_layer", fields | {**more, "output": spec.output()}, tuple(reads))]
 
 
-def _map(spec: LayerSpec, value: Node, factor: int) -> list[FunctionCall]:
+def _map(spec: LayerSpec, value: Operation, factor: int) -> list[FunctionCall]:
     name, storage = spec.lowering.source(value)
     fields: dict[str, Value] = {"count": math.prod(spec.shape), **spec.channels(), "input_storage": storage}
     return [FunctionCall("qw_map", "qw_map_layer", fields | {"factor": factor, "output": spec.output()}, (name,))]
@@ -263,7 +265,7 @@ def _sum(spec: LayerSpec) -> list[FunctionCall]:
     fields: dict[str, Value] = {
         **reduced,
         "input_storage": storage,
-        "divisor": reduced["terms"] if operations.name_of(spec.node) == "mean" else 1,
+        "divisor": reduced["terms"] if spec.node.name == "mean" else 1,
         "output": spec.output(),
     }
     return [FunctionCall("qw_sum", "qw_sum_layer", fields, (name,))]

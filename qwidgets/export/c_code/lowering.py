@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
@@ -35,7 +34,7 @@ from qwidgets.export.c_code.parts import (
 from qwidgets.export.c_code.pools import POOLS
 from qwidgets.export.c_code.products import PRODUCTS
 from qwidgets.formats import FixedPoint
-from qwidgets.network import operations
+from qwidgets.network import Operation
 from qwidgets.simulation import Codes, QuantizedNetwork
 
 _LISTED = 5
@@ -65,9 +64,9 @@ def lower(quantized: QuantizedNetwork) -> Parts:
     return lowering.parts
 
 
-def _why_not(node: Node) -> str:
+def _why_not(node: Operation) -> str:
     """Say why an operation gives no codes although no row that it reads is in float."""
-    if any(getattr(operations.value_of(given), "dtype", None) == torch.int64 for given in node.all_input_nodes):
+    if any(getattr(given.value, "dtype", None) == torch.int64 for given in node.operands):
         return "reads integers of 64 bits, which are no codes; give it integers of 32 bits or fewer, or floats"
     return "makes it of what is no tensor of codes"
 
@@ -104,13 +103,12 @@ class Lowering:
         self.problems: dict[str, str] = {}
         self.run = ExampleRun(quantized.network, quantized.device)
         self.shared: dict[tuple[str, str], Array] = {}
-        self._folded = {layer.batch_norm_node for layer in quantized.network.layers}
         self._rows = {row.name: row for row in quantized.network.rows}
-        self._places: dict[Node, Buffer | Array] = {}
-        for node in quantized.network.graph.graph.nodes:
+        self._places: dict[Operation, Buffer | Array] = {}
+        for node in quantized.network.operations:
             self._add(node)
 
-    def source(self, value: Node) -> tuple[str, Raw]:
+    def source(self, value: Operation) -> tuple[str, Raw]:
         """Give the name of the array that holds the codes of a node, and its storage.
 
         Raises
@@ -120,8 +118,9 @@ class Lowering:
         """
         if value not in self._places and (operand := self.program.operands.get(value)) is not None:
             if operand.integers is None or operand.shifts is not None:
-                raise ExportError(f"reads {value.name}, a constant that is moved, or has steps of its channels' own")
-            row = self.program.constants[operations.trail_of(value)[-1]]
+                raise ExportError(f"reads {value.label}, a constant that is moved, or has steps of its channels' own")
+            row = value.source.constant
+            assert row is not None
             fmt = self.program.formats[row]
             assert fmt is not None
             array = Array(
@@ -131,22 +130,22 @@ class Lowering:
             self._places[value] = array
         place = self._places.get(value)
         if place is None:
-            raise ExportError(f"reads {value.name}, which is no tensor of codes")
+            raise ExportError(f"reads {value.label}, which is no tensor of codes")
         return place.name, storage_of(place.ctype) if isinstance(place, Array) else storage(place.fmt)
 
-    def _add(self, node: Node) -> None:
-        if node.op == "output":
+    def _add(self, node: Operation) -> None:
+        if node.kind == "output":
             self._end(node)
-        elif node in self.program.rows:
-            self._row(node, self.program.rows[node])
-        elif node.op == "placeholder" and node.users:
+        elif node.slot is not None:
+            self._row(node, node.slot)
+        elif node.kind == "input" and node.users:
             self._add_integers(node)
-        elif node in self.run.shapes and node in self.program.operands and operations.only_moves(node):
+        elif node in self.run.shapes and node in self.program.operands and node.only_moves:
             self._move(node)
 
-    def _add_integers(self, node: Node) -> None:
+    def _add_integers(self, node: Operation) -> None:
         """Make a buffer of an input of integers, such as bytes of an image or numbers of tokens."""
-        value = operations.value_of(node)
+        value = node.value
         if isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex():
             signed, bits = value.dtype.is_signed, min(8 * value.dtype.itemsize, 32)
             name = f"input.{node.target}"
@@ -156,7 +155,7 @@ class Lowering:
             self._places[node] = buffer
             self.parts.buffers.append(buffer)
 
-    def _row(self, node: Node, row: str) -> None:
+    def _row(self, node: Operation, row: str) -> None:
         fmt = self.program.formats[row]
         shape = self.run.shapes[node]
         if row in self.program.float_islands:
@@ -165,27 +164,27 @@ class Lowering:
             self.problems[row] = "is kept in float"
         if not isinstance(fmt, FixedPoint):
             return
-        about = "input" if node.op == "placeholder" else ", ".join(self._rows[row].fused)
+        about = "input" if node.kind == "input" else ", ".join(self._rows[row].fused)
         if 0 in shape:
             self.problems[row] = "is empty"
-        buffer = Buffer(self.names.of(row), row, about, shape, fmt, node.op == "placeholder")
+        buffer = Buffer(self.names.of(row), row, about, shape, fmt, node.kind == "input")
         self._places[node] = buffer
         self.parts.buffers.append(buffer)
-        if node.op == "placeholder" or row in self.problems:
+        if node.kind == "input" or row in self.problems:
             return
         try:
             self._layer(node, row, buffer)
         except ExportError as error:
             self.problems[row] = str(error)
 
-    def _layer(self, node: Node, row: str, buffer: Buffer) -> None:
+    def _layer(self, node: Operation, row: str, buffer: Buffer) -> None:
         """Write the operations of a row."""
         head, activation = self._chain(node)
-        name = operations.name_of(head)
+        name = head.name
         if not {head, activation or head} <= self.program.sums.keys():
             raise ExportError(f"is computed in float: {name} {_why_not(head)}")
         if activation is None and name in ACTIVATIONS:
-            ending = self._ending(head, self.program.operands[head.all_input_nodes[0]].codes, buffer)
+            ending = self._ending(head, self.program.operands[head.operands[0]].codes, buffer)
             name = "identity"
         elif activation is None:
             sums = self.program.sums[head]
@@ -216,40 +215,39 @@ class Lowering:
                 )
             )
 
-    def _ending(self, activation: Node, sums: Codes, buffer: Buffer) -> OutputStage:
+    def _ending(self, activation: Operation, sums: Codes, buffer: Buffer) -> OutputStage:
         """Give what is done to sums by an activation function."""
         given = self.program.arguments[activation]
-        if operations.slopes_of(activation) is None and sum(isinstance(value, Node) for value in given.values()) > 1:
+        if activation.slopes is None and sum(isinstance(value, Operation) for value in given.values()) > 1:
             raise ExportError("is clamped between tensors, which is not written in C; torch.maximum and minimum are")
-        slopes = self.program.operand(given["weight"]) if operations.slopes_of(activation) is not None else None
-        name = operations.name_of(activation)
+        slopes = self.program.operand(given["weight"]) if activation.slopes is not None else None
+        name = activation.name
         return OutputStage(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
 
-    def _chain(self, node: Node) -> tuple[Node, Node | None]:
+    def _chain(self, node: Operation) -> tuple[Operation, Operation | None]:
         """Give the operation that a row begins with, and the activation function on its sums."""
         activation = None
-        if operations.is_activation(node):
-            before = node.all_input_nodes[0]
-            if before in self.program.sums or before in self._folded:
-                activation = node if before not in self.program.rows else None
-        head = node if activation is None else activation.all_input_nodes[0]
-        if head in self._folded:
-            head = head.all_input_nodes[0]
+        if node.is_activation:
+            before = node.operands[0]
+            if before in self.program.sums or before.is_folded:
+                activation = node if before.slot is None else None
+        head = node if activation is None else activation.operands[0]
+        if head.is_folded:
+            head = head.operands[0]
         return head, activation
 
-    def _move(self, node: Node) -> None:
+    def _move(self, node: Operation) -> None:
         """Write what moves codes, or note that they lie where they are needed."""
-        known = {**self.program.rows, **self.program.constants}
-        origin = operations.trail_of(node)
-        source = origin[2] if operations.name_of(node) == "getitem" else origin[1]
-        row = next(known[step] for step in origin if step in known)
+        origin = node.trail
+        source = origin[2] if node.name == "getitem" else origin[1]
+        row = next(row for step in origin if (row := step.slot or step.constant))
         fmt = self.program.formats[row]
         if self.program.operands[node].integers is not None or not isinstance(fmt, FixedPoint):
             return  # a constant: written in its new places where it is used
-        named = Named(self.names.of, f"{row}.{operations.name_of(node)}")
+        named = Named(self.names.of, f"{row}.{node.name}")
         try:
             name, stored = self.source(source)
-            looks_up = operations.is_lookup(node) and node not in self.run.places
+            looks_up = node.is_lookup and node not in self.run.places
             move = (
                 self._lookup(node, name, stored)
                 if looks_up
@@ -262,8 +260,8 @@ class Lowering:
             self._places[node] = self._places[source]
             return
         if 0 in self.run.shapes[node]:
-            self.problems.setdefault(row, f"is empty after {operations.name_of(node)}")
-        operation = operations.name_of(node)
+            self.problems.setdefault(row, f"is empty after {node.name}")
+        operation = node.name
         if named.arrays:
             self.parts.constants.append(Constants(f"{row}: {operation}", {}, tuple(named.arrays)))
         moved = Buffer(self.names.of(f"{row}.{operation}"), "", f"{row}, {operation}", self.run.shapes[node], fmt)
@@ -281,17 +279,16 @@ class Lowering:
             )
         )
 
-    def _lookup(self, node: Node, table: str, storage: Raw) -> FunctionCall:
+    def _lookup(self, node: Operation, table: str, storage: Raw) -> FunctionCall:
         """Call the function that looks rows of a table up, at places that an input tells."""
         indices = node.args[1]
-        assert isinstance(indices, Node)
-        while operations.name_of(indices) in _AS_THEY_LIE:
-            indices = indices.all_input_nodes[0]
+        assert isinstance(indices, Operation)
+        while indices.name in _AS_THEY_LIE:
+            indices = indices.operands[0]
         place = self._places.get(indices)
         if not isinstance(place, Buffer) or place.row in self.program.formats:
             raise ExportError(
-                f"is looked up at what {operations.name_of(indices)} gives, and not at an input of integers, which is "
-                "not written in C"
+                f"is looked up at what {indices.name} gives, and not at an input of integers, which is not written in C"
             )
         shape = self.run.shapes[node]
         fields: dict[str, Value] = {
@@ -302,9 +299,9 @@ class Lowering:
         }
         return FunctionCall("qw_lookup", "qw_lookup_layer", fields, (table, place.name))
 
-    def _end(self, node: Node) -> None:
+    def _end(self, node: Operation) -> None:
         for number, value in enumerate(pytree.tree_leaves(node.args[0])):
-            place: Any = self._places.get(value) if isinstance(value, Node) else None
+            place: Any = self._places.get(value) if isinstance(value, Operation) else None
             if isinstance(place, Buffer):
                 self.parts.outputs.append(place)
             elif not self.problems:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.fx import Node
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
@@ -15,11 +14,11 @@ from qwidgets.export.c_code.layers import FunctionCall, plane, reduction_fields
 from qwidgets.export.c_code.parts import Raw, Value
 from qwidgets.export.c_code.pools import pool_fields
 from qwidgets.formats import FixedPoint
-from qwidgets.network import arguments, operations
+from qwidgets.network import Operation
 
 
 def move_of(
-    node: Node, source: Node, run: ExampleRun, name: str, storage: Raw, fmt: FixedPoint, named: Named
+    node: Operation, source: Operation, run: ExampleRun, name: str, storage: Raw, fmt: FixedPoint, named: Named
 ) -> FunctionCall | None:
     """Give the call that moves codes, or None where they already lie as they are needed.
 
@@ -30,14 +29,14 @@ def move_of(
     ExportError
         The move is not written in C.
     """
-    operator = node.all_input_nodes[0] if operations.name_of(node) == "getitem" else node
-    operation = operations.name_of(operator)
+    operator = node.operands[0] if node.name == "getitem" else node
+    operation = operator.name
     inputs, outputs = run.shapes[source], run.shapes[node]
     if "max_pool" in operation:
         return _max_pool(operator, inputs, outputs, name, storage)
     if operation in ("amax", "amin", "max", "min"):
         sign = 1 if "max" in operation else -1
-        fields = reduction_fields(inputs, arguments(operator).get("dim"))
+        fields = reduction_fields(inputs, dict(operator.arguments).get("dim"))
         return FunctionCall("qw_extreme", "qw_extreme_layer", {**fields, "storage": storage, "sign": sign}, (name,))
     if operation == "constant_pad_nd" or (operation == "pad" and pads_with_a_constant(operator)):
         return _pad(operator, inputs, outputs, name, storage, fmt)
@@ -63,8 +62,8 @@ def _select(places: torch.Tensor, name: str, storage: Raw, named: Named) -> Func
     return FunctionCall("qw_select", "qw_select_layer", fields, (name,))
 
 
-def _max_pool(node: Node, inputs: Sequence[int], outputs: Sequence[int], name: str, storage: Raw) -> FunctionCall:
-    given, operation = arguments(node), operations.name_of(node)
+def _max_pool(node: Operation, inputs: Sequence[int], outputs: Sequence[int], name: str, storage: Raw) -> FunctionCall:
+    given, operation = dict(node.arguments), node.name
     dims = int(next(letter for letter in operation if letter.isdigit()))
     if operation.startswith("adaptive"):
         pairs = list(zip(inputs[-dims:], outputs[-dims:], strict=True))
@@ -85,9 +84,9 @@ def _max_pool(node: Node, inputs: Sequence[int], outputs: Sequence[int], name: s
 
 
 def _pad(
-    node: Node, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str, storage: Raw, fmt: FixedPoint
+    node: Operation, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str, storage: Raw, fmt: FixedPoint
 ) -> FunctionCall:
-    given: dict[str, Any] = arguments(node)
+    given: dict[str, Any] = dict(node.arguments)
     if len(inputs) > views.MAX_RANK:
         raise ExportError(f"is padded in more than {views.MAX_RANK} dimensions")
     before = [0] * len(inputs)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code.layers import FunctionCall, LayerSpec, plane, window
 from qwidgets.export.c_code.parts import Value
-from qwidgets.network import operations
 
 
 def _avg_pool(spec: LayerSpec) -> list[FunctionCall]:
-    given, dims = spec.given, int(operations.name_of(spec.node)[-2])
+    given, dims = spec.given, int(spec.node.name[-2])
     kernel = plane(given["kernel_size"], dims)
     stride = plane(given["stride"] or given["kernel_size"], dims)
     fields = pool_fields(spec.shape_of(given["self"]), spec.shape, dims, kernel, stride)
@@ -21,7 +20,7 @@ def _avg_pool(spec: LayerSpec) -> list[FunctionCall]:
 
 
 def _adaptive_avg_pool(spec: LayerSpec) -> list[FunctionCall]:
-    x, dims = spec.given["self"], int(operations.name_of(spec.node)[-2])
+    x, dims = spec.given["self"], int(spec.node.name[-2])
     spans = (a // b for a, b in zip(spec.shape_of(x)[-dims:], spec.shape[-dims:], strict=True))
     kernel = plane(list(spans), dims)
     return _pooled(spec, pool_fields(spec.shape_of(x), spec.shape, dims, kernel, kernel))
@@ -55,7 +54,7 @@ def pool_fields(
 
 
 def _between(spec: LayerSpec) -> list[FunctionCall]:
-    x, dims = spec.given["input"], int(operations.name_of(spec.node)[-2])
+    x, dims = spec.given["input"], int(spec.node.name[-2])
     name, storage = spec.lowering.source(x)
     sizes = pool_fields(spec.shape_of(x), spec.shape, dims, (1, 1), (1, 1))
     chosen = ("channels", "in_height", "in_width", "out_height", "out_width")

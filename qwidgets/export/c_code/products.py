@@ -8,20 +8,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch.fx import Node
-
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
 from qwidgets.export.c_code.layers import FunctionCall, LayerSpec, described
 from qwidgets.export.c_code.parts import Raw, Value
-from qwidgets.network import operations
+from qwidgets.network import Operation
 from qwidgets.simulation import labels_of
 
 _DIGITS = "0123456789"
 
 
 def _product(
-    spec: LayerSpec, tensors: Sequence[Node], labels: tuple[str, str], kept: str, added: Any = None
+    spec: LayerSpec, tensors: Sequence[Operation], labels: tuple[str, str], kept: str, added: Any = None
 ) -> list[FunctionCall]:
     """Call the function that sums products; ``labels`` name the dimensions of both tensors, ``kept`` the output's."""
     shapes = [spec.shape_of(tensor) for tensor in tensors]
@@ -43,7 +41,7 @@ def _product(
         for field, chosen in ((letter, kept), (f"{letter}_summed", summed)):
             strides = [_stride(label, axes, shape) for label in chosen]
             fields[field] = described(views.view([sizes[label] for label in chosen], strides))
-    if isinstance(added, Node):
+    if isinstance(added, Operation):
         name, storage = spec.lowering.source(added)
         operand = spec.lowering.program.operands[added]
         fields |= {
@@ -52,7 +50,7 @@ def _product(
             "added_left_shift": operand.codes.lsb - spec.ending.sums.lsb,
             "added_rounding": Raw(f"QW_{operand.rounding.upper()}"),
         }
-    reads.append(name if isinstance(added, Node) else "NULL")
+    reads.append(name if isinstance(added, Operation) else "NULL")
     return [FunctionCall("qw_product", "qw_product_layer", {**fields, "output": spec.output()}, tuple(reads))]
 
 
@@ -92,7 +90,7 @@ def _value_by_value(a: str, b: str) -> Callable[[LayerSpec], list[FunctionCall]]
 
 
 def _added(spec: LayerSpec) -> Any:
-    adds = operations.name_of(spec.node).startswith(("add", "badd"))
+    adds = spec.node.name.startswith(("add", "badd"))
     return spec.given["self"] if adds and spec.given.get("beta", 1) else None
 
 

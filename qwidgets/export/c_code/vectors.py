@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.calibration import Calibration
 from qwidgets.errors import DataError
 from qwidgets.feeding import batches_of, call_of, moved
 from qwidgets.formats import FixedPoint
-from qwidgets.network import TensorSpec, operations
+from qwidgets.network import Operation, TensorSpec
 from qwidgets.simulation import QuantizedNetwork, whole_number_codes
 
 EXAMPLES = 4
@@ -41,7 +40,7 @@ def codes_of(quantized: QuantizedNetwork, leaves: list[Any], free: list[bool]) -
     examples = min(*lengths, EXAMPLES) if lengths else 1
     for number in range(examples):
         one = [leaf[number : number + 1] if counts else leaf for leaf, counts in zip(leaves, free, strict=True)]
-        for node, leaf in zip(quantized.network.graph.graph.find_nodes(op="placeholder"), one, strict=True):
+        for node, leaf in zip(quantized.network.given, one, strict=True):
             if isinstance(leaf, Tensor) and not leaf.is_floating_point():
                 found.setdefault(f"input.{node.target}", []).append(leaf.cpu().to(torch.int64))
         with torch.no_grad():
@@ -75,9 +74,9 @@ def noise_call(quantized: QuantizedNetwork, calibration: Calibration) -> list[An
     args, kwargs = quantized.network.inputs.example(quantized.device, batch=EXAMPLES)
     leaves = quantized.network.inputs.flatten(args, kwargs)
     generator = torch.Generator().manual_seed(0)
-    given = quantized.network.graph.graph.find_nodes(op="placeholder")
+    given = quantized.network.given
     for position, node in enumerate(given):
-        row = quantized.program.rows.get(node)
+        row = node.slot
         if row is not None:
             seen, zeros = calibration[row], leaves[position]
             noise = torch.rand(zeros.shape, generator=generator, dtype=torch.float64)
@@ -88,9 +87,9 @@ def noise_call(quantized: QuantizedNetwork, calibration: Calibration) -> list[An
     return leaves
 
 
-def _ends(node: Node) -> tuple[int, int]:
+def _ends(node: Operation) -> tuple[int, int]:
     """Give the least integer that an input can be, and the first that it cannot."""
-    value = operations.value_of(node)
+    value = node.value
     assert isinstance(value, Tensor)
     codes = whole_number_codes(value.dtype) if value.dtype.itemsize == 1 else None
     low, high = (0, 2) if codes is None else (codes.low, codes.high + 1)
@@ -98,13 +97,13 @@ def _ends(node: Node) -> tuple[int, int]:
     return (0, int(min(rows))) if rows else (low, high)
 
 
-def _tables(node: Node) -> Iterator[Tensor]:
+def _tables(node: Operation) -> Iterator[Tensor]:
     """Find the tables in which integers, or what is made of them, are looked up."""
     for user in node.users:
-        table = user.args[0] if operations.is_lookup(user) else None
-        if isinstance(table, Node) and isinstance(value := operations.value_of(table), Tensor):
+        table = user.args[0] if user.is_lookup else None
+        if isinstance(table, Operation) and isinstance(value := table.value, Tensor):
             yield value
-        elif not operations.is_float(user):
+        elif not user.is_float:
             yield from _tables(user)
 
 

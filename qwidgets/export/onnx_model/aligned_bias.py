@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.dialects import Constant
 from qwidgets.formats import MAX_WORD_LENGTH, PerChannel, in_steps
+from qwidgets.network import Operation
 from qwidgets.simulation import Parameter, Program
 
 
@@ -23,7 +23,7 @@ def row_of_constant(program: Program, value: Any) -> str | None:
     """Name the row of a weight, a bias or another constant."""
     if isinstance(value, Parameter):
         return value.row
-    return program.constants.get(value) if isinstance(value, Node) else None
+    return value.constant if isinstance(value, Operation) else None
 
 
 def weight_of(program: Program, value: Any) -> tuple[Tensor, int | tuple[int, ...]]:

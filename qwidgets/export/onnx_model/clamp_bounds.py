@@ -1,7 +1,6 @@
 """The bounds of a clamp, as its integer form uses them: on the grid of the codes that it bounds."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,6 @@ from qwidgets.simulation import Codes
 
 Bound = float | Tensor | None
 """A number, one for each channel, or none. One that the network computes is a node of its graph."""
-
-CLAMPS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"})
-
-
-def bounds_of(name: str, given: Mapping[str, Any]) -> tuple[Bound, Bound]:
-    """Give the least and the most that a clamp lets through, as they are written in the program."""
-    if name in ("relu", "relu6"):
-        return 0.0, 6.0 if name == "relu6" else None
-    if name == "hardtanh":
-        return given["min_val"], given["max_val"]
-    return given.get("min"), given.get("max")
 
 
 def on_grid(bound: Bound, codes: Codes) -> Bound:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant, sum_lsbs, weight_of
-from qwidgets.export.onnx_model.clamp_bounds import CLAMPS, bounds_of, on_grid
+from qwidgets.export.onnx_model.clamp_bounds import on_grid
 from qwidgets.formats import FixedPoint
-from qwidgets.network import operations, shape_of
+from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Codes, Program
 
 FLOAT32_HOLDS = 2**24
@@ -53,12 +52,12 @@ EXACT_IN_FLOAT = frozenset(["arange", "one_hot", "to", "_to_copy", "type_as"])
 """What makes floats of numbers or integers, and rounds them as torch does."""
 
 
-def before_rounding(program: Program, node: Node) -> Codes | None:
+def before_rounding(program: Program, node: Operation) -> Codes | None:
     """Tell what is known of a row's values before they are rounded to its format; None for an input, and in float."""
     if node in program.sums:
         return program.sums[node]
-    if node.op == "call_function" and not operations.only_moves(node) and operations.is_batch_norm(node):
-        before = program.operands.get(node.all_input_nodes[0])  # folded into the layer before it
+    if node.kind == "call" and not node.only_moves and node.is_batch_norm:
+        before = program.operands.get(node.operands[0])  # folded into the layer before it
         return None if before is None else before.codes
     return None
 
@@ -68,7 +67,7 @@ def never_rounds(codes: Codes | None, fmt: FixedPoint) -> bool:
     return codes is not None and codes.divisor == 1 and codes.lsb >= fmt.lsb
 
 
-def never_ties(program: Program, node: Node, fmt: FixedPoint) -> bool:
+def never_ties(program: Program, node: Operation, fmt: FixedPoint) -> bool:
     """Whether no value can lie midway between two codes of the format."""
     codes = before_rounding(program, node)
     if codes is None:
@@ -90,9 +89,9 @@ def never_leaves(codes: Codes | None, fmt: FixedPoint) -> bool:
     return least << (fmt.lsb - lsb) <= codes.low << shift and codes.high << shift <= most << (fmt.lsb - lsb)
 
 
-def why_inexact(program: Program, node: Node) -> str:
+def why_inexact(program: Program, node: Operation) -> str:
     """Say why float32 may give other codes than an operation's integer form does; an empty text where it cannot."""
-    given, codes, name = program.arguments[node], program.sums[node], operations.name_of(node)
+    given, codes, name = program.arguments[node], program.sums[node], node.name
     if name in LAYERS and _has_constant_weight(program, given):
         most = largest_sums(program, given, transposed="transpose" in name)
         if bool((most > FLOAT32_HOLDS).any()) and not _settled(program, node, most):
@@ -123,11 +122,11 @@ def _has_constant_weight(program: Program, given: Mapping[str, Any]) -> bool:
     return operand is not None and operand.integers is not None
 
 
-def may_stray(program: Program, node: Node) -> bool:
+def may_stray(program: Program, node: Operation) -> bool:
     """Whether multiplying by the inverse of a count, instead of dividing, could send a tie to the other side."""
     if node not in program.arguments:
         return False
-    codes, fmt = program.sums.get(node), program.formats.get(program.rows.get(node, ""))
+    codes, fmt = program.sums.get(node), program.formats.get(node.slot or "")
     if codes is None or codes.divisor == 1 or not isinstance(fmt, FixedPoint):
         return False
     power_of_two = codes.divisor & (codes.divisor - 1) == 0 and _divides_alike(program, node)
@@ -151,7 +150,7 @@ def _bias(program: Program, given: Mapping[str, Any]) -> Tensor:
     return torch.from_numpy(aligned_bias(program, given, row).codes)
 
 
-def _settled(program: Program, node: Node, most: Tensor) -> bool:
+def _settled(program: Program, node: Operation, most: Tensor) -> bool:
     """Whether each channel whose sums float32 does not hold gives one code only, so that no error can show.
 
     Such are channels with next to no weights, of which only the bias is left: with a window of their own it is a large
@@ -159,7 +158,7 @@ def _settled(program: Program, node: Node, most: Tensor) -> bool:
     """
     given = program.arguments[node]
     shape = weight_of(program, given["weight"])[0].shape
-    terms = math.prod(shape if "transpose" in operations.name_of(node) else shape[1:]) + 3
+    terms = math.prod(shape if "transpose" in node.name else shape[1:]) + 3
     if terms > FLOAT32_HOLDS >> 4 or bool((most >= FLOAT32_HOLDS << 7).any()):
         return False
     steps, bias = torch.exp2(torch.tensor(sum_lsbs(program, given), dtype=torch.float64)), _bias(program, given)
@@ -172,33 +171,35 @@ def _settled(program: Program, node: Node, most: Tensor) -> bool:
     return bool((ends[0] == ends[1])[large].all())
 
 
-def _reached(program: Program, node: Node, values: Tensor) -> Tensor | None:
+def _reached(program: Program, node: Operation, values: Tensor) -> Tensor | None:
     """Give what becomes of one value of each channel at the row that a layer's sums end in; None if there is no one."""
-    axis = len(shape_of(operations.value_of(node))) - 1 if operations.name_of(node) == "linear" else 1
-    after = len(shape_of(operations.value_of(node))) - 1 - axis
+    axis = len(node.shape) - 1 if node.name == "linear" else 1
+    after = len(node.shape) - 1 - axis
     at, reached = node, values.reshape(*[1] * axis, -1, *[1] * after)
-    if at in program.rows:
-        fmt = program.formats[program.rows[at]]
+    if node.slot is not None:
+        fmt = program.formats[node.slot]
         return None if fmt is None else fmt.quantize(reached).flatten()
-    while at not in program.rows:
+    row = None
+    while row is None:
         if len(at.users) != 1:
             return None
-        at = next(iter(at.users))
-        if at not in program.steps or not (at in program.rows or at in program.arguments or at in program.operands):
+        at = at.users[0]
+        row = at.slot
+        if at not in program.steps or not (row is not None or at in program.arguments or at in program.operands):
             return None
-        if operations.name_of(at) not in CLAMPS | {"batch_norm"}:
+        if at.name not in CLAMPS | {"batch_norm"}:
             return None
         carried = reached
         reached = program.steps[at](lambda value: value if isinstance(value, torch.device) else carried)  # noqa: B023
-    return None if program.formats[program.rows[at]] is None else reached.flatten()
+    return None if program.formats[row] is None else reached.flatten()
 
 
-def _bounds_hold(program: Program, node: Node) -> bool:
+def _bounds_hold(program: Program, node: Operation) -> bool:
     """Whether the bounds of a clamp are float32 numbers, or at least come to the same codes as what they become."""
     given = program.arguments[node]
-    fmt = program.formats[program.rows[node]] if node in program.rows else None
-    for bound in bounds_of(operations.name_of(node), given):
-        if bound is None or isinstance(bound, Node):
+    fmt = None if node.slot is None else program.formats[node.slot]
+    for bound in clamp_bounds(node.name, given):
+        if bound is None or isinstance(bound, Operation):
             continue
         exact = np.asarray(on_grid(bound, program.operands[given["self"]].codes), np.float64)
         held = exact.astype(np.float32).astype(np.float64)
@@ -208,7 +209,7 @@ def _bounds_hold(program: Program, node: Node) -> bool:
     return True
 
 
-def _divides_alike(program: Program, node: Node) -> bool:
+def _divides_alike(program: Program, node: Operation) -> bool:
     """Whether all values are divided by the same: not where a pool leaves out its padding or hangs over."""
     given = program.arguments[node]
     if given.get("ceil_mode"):

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.fx import Node
 
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.network import operations
+from qwidgets.network import Operation
 
 
 @translates("embedding")
@@ -68,7 +67,7 @@ def _index(step: Step) -> str:
     return step.add("Transpose", [taken], perm=back)
 
 
-def _together(step: Step, positions: list[str], indices: list[Node]) -> str:
+def _together(step: Step, positions: list[str], indices: list[Operation]) -> str:
     """Stack tensors of positions along a new last dimension, brought to one shape."""
     if len({step.shape_of(index) for index in indices}) > 1:
         zero = step.scalar(0, torch.int64)
@@ -102,7 +101,7 @@ def _topk(step: Step) -> tuple[str, str] | str:
 
 def _asked_for(step: Step, index: int) -> bool:
     """Whether anyone reads one of the tensors that an operation gives."""
-    taken = [user for user in step.node.users if operations.name_of(user) == "getitem"]
+    taken = [user for user in step.node.users if user.name == "getitem"]
     return not taken or any(user.args[1] == index for user in taken)
 
 
@@ -185,6 +184,6 @@ def _index_put(step: Step) -> str:
     return step.add("ScatterND", [x, places, values])
 
 
-def _broadcast(step: Step, indices: list[Node]) -> list[object]:
+def _broadcast(step: Step, indices: list[Operation]) -> list[object]:
     """Give the sizes that tensors of positions come to together."""
-    return list(torch.broadcast_shapes(*(operations.value_of(index).shape for index in indices)))  # type: ignore[attr-defined]
+    return list(torch.broadcast_shapes(*(index.value.shape for index in indices)))  # type: ignore[attr-defined]

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from qwidgets.network import operations
+from qwidgets.network import Operation
 from qwidgets.simulation import QuantizedNetwork
 
 
@@ -20,37 +19,35 @@ class MadeTensors:
 
     def __init__(self, quantized: QuantizedNetwork) -> None:
         self._quantized = quantized
-        self._rows = quantized.program.constants
-        self._known: dict[Node, bool] = {}
-        self._values: dict[Node, Any] = {}
+        self._known: dict[Operation, bool] = {}
+        self._values: dict[Operation, Any] = {}
 
-    def __contains__(self, node: Node) -> bool:
+    def __contains__(self, node: Operation) -> bool:
         if node not in self._known:
             self._known[node] = self._is_made(node)
         return self._known[node]
 
-    def value(self, node: Node) -> Any:
+    def value(self, node: Operation) -> Any:
         """Evaluate a node."""
         if node not in self._values:
-            if node.op == "get_attr":
-                self._values[node] = self._quantized.tensor(str(node.target))
+            if node.kind == "constant":
+                self._values[node] = self._quantized.tensor(node.target)
             else:
-                target: Any = node.target
-                args, kwargs = pytree.tree_map_only(Node, self.value, (node.args, node.kwargs))
+                args, kwargs = pytree.tree_map_only(Operation, self.value, (node.args, dict(node.kwargs)))
                 with torch.no_grad():
-                    self._values[node] = target(*args, **kwargs)
+                    self._values[node] = node.target(*args, **kwargs)
         return self._values[node]
 
-    def _is_made(self, node: Node) -> bool:
-        if node in self._rows:
+    def _is_made(self, node: Operation) -> bool:
+        if node.constant is not None:
             return False
-        if node.op == "get_attr":
-            return isinstance(operations.value_of(node), Tensor)
+        if node.kind == "constant":
+            return isinstance(node.value, Tensor)
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
             return False
-        if node.op != "call_function" or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        if node.kind != "call" or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             return False
-        return not _holds_sizes(operations.value_of(node)) and all(before in self for before in node.all_input_nodes)
+        return not _holds_sizes(node.value) and all(before in self for before in node.operands)
 
 
 def _holds_sizes(value: Any) -> bool:

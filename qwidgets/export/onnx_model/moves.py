@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.export.onnx_model.comparing import chosen
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.network import arguments, operations, shape_of
+from qwidgets.network import Operation, shape_of
 
 SAME = frozenset(["alias", "clone", "contiguous", "copy", "detach", "lift_fresh_copy", "pin_memory", "to", "_to_copy"])
 """These change nothing that an ONNX graph could show."""
@@ -52,7 +51,7 @@ def _slice(step: Step) -> str:
     start = step.given["start"] or 0
     if step.operation == "narrow":
         given = (start, step.given["length"])
-        sizes: list[Any] = [operations.value_of(size) if isinstance(size, Node) else size for size in given]
+        sizes: list[Any] = [size.value if isinstance(size, Operation) else size for size in given]
         edges = [step.values.sizes.one(edge) for edge in (sizes[0], sum(sizes))]
         return step.add("Slice", [step.tensor("self"), *edges, step.integers("axis", [axis])])
     end, size = step.given["end"], shape[axis]
@@ -68,12 +67,12 @@ def _slice(step: Step) -> str:
 def _part(step: Step) -> str:
     """One of the parts that a tensor was split into."""
     split, index = step.node.args
-    assert isinstance(split, torch.fx.Node)
+    assert isinstance(split, Operation)
     assert isinstance(index, int)
-    name, given = operations.name_of(split), arguments(split)
+    name, given = split.name, dict(split.arguments)
     if name not in LISTS:
         step.refuse(f"what {name} gives has no ONNX operator")
-    parts = operations.value_of(split)
+    parts = split.value
     assert isinstance(parts, list | tuple)
     axis, index = given.get("dim", 0), index % len(parts)
     whole = Step(split, given, step.name, step.place, step.values)
@@ -146,17 +145,17 @@ def _moved(step: Step) -> str:
     return "self" if "self" in step.given else next(iter(step.given))
 
 
-def same(node: torch.fx.Node) -> bool:
+def same(node: Operation) -> bool:
     """Whether a moving operation gives its input as it is, in the same type."""
-    if operations.name_of(node) not in SAME or len(node.all_input_nodes) != 1:
+    if node.name not in SAME or len(node.operands) != 1:
         return False
-    before, after = operations.value_of(node.all_input_nodes[0]), operations.value_of(node)
+    before, after = node.operands[0].value, node.value
     return isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype
 
 
-def gives_list(node: torch.fx.Node) -> bool:
+def gives_list(node: Operation) -> bool:
     """Whether a node splits a tensor."""
-    return node.target is not operator.getitem and operations.name_of(node) in LISTS
+    return node.target is not operator.getitem and node.name in LISTS
 
 
 # Any other way to move values, by a table of where each comes from
@@ -170,7 +169,7 @@ def by_table(step: Step) -> str:
     The table is what the operation makes of numbered places, so it is right for whatever moves values within a sample.
     """
     moved = _moved(step)
-    value = operations.value_of(step.given[moved])
+    value = step.given[moved].value
     assert isinstance(value, Tensor)
     shape, free = step.shape(moved), step.shape(moved)[:1] == (None,)
     if any(size is None for size in shape[free:]) or any(size is None for size in step.output_shape[free:]):

@@ -5,19 +5,19 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 
-from qwidgets.export.onnx_model.clamp_bounds import CLAMPS, bounds_of, in_float32, on_grid
+from qwidgets.export.onnx_model.clamp_bounds import in_float32, on_grid
 from qwidgets.export.onnx_model.step import Step, translates
+from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Parameter
 
 
 @translates(*CLAMPS)
 def _clamp(step: Step) -> str:
     """Clamp between numbers, or between one for each channel, which equalization makes of them."""
-    codes, bounds = step.codes("self"), bounds_of(step.operation, step.given)
+    codes, bounds = step.codes("self"), clamp_bounds(step.operation, step.given)
     dtype = step.output_dtype
-    if any(isinstance(bound, Node | Parameter) for bound in bounds) or dtype != torch.float32:
+    if any(isinstance(bound, Operation | Parameter) for bound in bounds) or dtype != torch.float32:
         reached = step.term(step.given["self"], dtype, "cast")
         for operation, bound, part in (("Max", bounds[0], "min"), ("Min", bounds[1], "max")):
             if bound is not None and (dtype.is_floating_point or not _endless(bound)):

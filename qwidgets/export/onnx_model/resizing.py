@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from qwidgets.export.onnx_model.step import Step, translates
-from qwidgets.network import operations
 
 
 @translates("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
@@ -80,4 +79,4 @@ def _interpolate(step: Step) -> str:
 
 
 def _resized(step: Step) -> str:
-    return next(name for name, value in step.given.items() if isinstance(operations.value_of(value), torch.Tensor))
+    return next(name for name, value in step.given.items() if isinstance(value.value, torch.Tensor))

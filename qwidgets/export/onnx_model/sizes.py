@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 
 from qwidgets.export.onnx_model.graph import Graph
-from qwidgets.network import operations
+from qwidgets.network import Operation
 
 _OPERATORS = {"Add": "Add", "Mul": "Mul", "FloorDiv": "Div", "CleanDiv": "Div", "Max": "Max", "Min": "Min"}
 _OPERATORS |= {"Mod": "Mod", "PythonMod": "Mod"}
@@ -38,13 +37,13 @@ class Sizes:
         Tells what an input is called in the graph.
     """
 
-    def __init__(self, graph: Graph, inputs: Iterable[Node], name_of: Callable[[Node], str]) -> None:
+    def __init__(self, graph: Graph, inputs: Iterable[Operation], name_of: Callable[[Operation], str]) -> None:
         self._graph = graph
         self._name_of = name_of
-        self._places: dict[Any, tuple[Node, int]] = {}
+        self._places: dict[Any, tuple[Operation, int]] = {}
         self._written: dict[Any, str] = {}
         for node in inputs:
-            value = operations.value_of(node)
+            value = node.value
             sizes: tuple[Any, ...] = tuple(value.shape) if isinstance(value, Tensor) and node.users else ()
             for axis, size in enumerate(sizes):
                 if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
@@ -63,7 +62,7 @@ class Sizes:
         known = known_size(size)
         if known is not None:
             return self._number(known)
-        value = operations.value_of(size) if isinstance(size, Node) else size
+        value = size.value if isinstance(size, Operation) else size
         assert isinstance(value, torch.SymInt)
         return self._write(value.node.expr)
 
@@ -96,7 +95,7 @@ class Sizes:
 
 def known_size(size: Any) -> int | None:
     """Give a size as a number where it is the same for every batch."""
-    value = operations.value_of(size) if isinstance(size, Node) else size
+    value = size.value if isinstance(size, Operation) else size
     if isinstance(value, torch.SymInt):
         found: int | None = value.node.maybe_as_int()
         return found

@@ -12,13 +12,12 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.export.onnx_model.sizes import Sizes
-from qwidgets.network import operations, shape_of
+from qwidgets.network import Operation, shape_of
 from qwidgets.simulation import Codes, Parameter, Program, constant, is_number
 
 Shape = tuple[int | None, ...]
@@ -70,7 +69,7 @@ class Step:
         The tensors that there are so far.
     """
 
-    node: Node
+    node: Operation
     given: Mapping[str, Any]
     name: str
     place: str
@@ -79,7 +78,7 @@ class Step:
     @property
     def operation(self) -> str:
         """Its ATen name."""
-        return operations.name_of(self.node)
+        return self.node.name
 
     @property
     def exact(self) -> bool:
@@ -110,18 +109,18 @@ class Step:
         """Give the sizes of a tensor, a weight or a number, None for one that is free."""
         if isinstance(value, Parameter):
             return tuple(self.values.program.value(value.row).shape)
-        traced = operations.value_of(value) if isinstance(value, Node) else value
+        traced = value.value if isinstance(value, Operation) else value
         return shape_of(traced) if isinstance(traced, Tensor) else ()
 
     def traced_sizes(self, value: Any) -> list[Any]:
         """Give the sizes of a tensor as they were traced, so that free ones can be computed."""
-        traced = operations.value_of(value)
+        traced = value.value
         assert isinstance(traced, Tensor)
         return list(traced.shape)
 
     def dtype_of(self, value: Any) -> torch.dtype:
         """Give the element type of a tensor or a weight."""
-        traced = operations.value_of(value) if isinstance(value, Node) else value
+        traced = value.value if isinstance(value, Operation) else value
         return traced.dtype if isinstance(traced, Tensor) else torch.float32
 
     @property
@@ -137,7 +136,7 @@ class Step:
     @property
     def _left(self) -> Tensor:
         """What leaves, or the first tensor that does, as it was traced."""
-        first = pytree.tree_leaves(operations.value_of(self.node))[0]
+        first = pytree.tree_leaves(self.node.value)[0]
         assert isinstance(first, Tensor)
         return first
 
@@ -185,9 +184,9 @@ class Step:
 
     def term(self, value: Any, dtype: torch.dtype, part: str) -> str:
         """Name a tensor, or a number in the program, in the type that an operation computes in."""
-        if isinstance(value, Node) and not isinstance(operations.value_of(value), Tensor):
+        if isinstance(value, Operation) and not isinstance(value.value, Tensor):
             return self.cast(self.then("Squeeze", self.values.sizes.one(value)), torch.int64, dtype, part)
-        if isinstance(value, Node | Parameter):
+        if isinstance(value, Operation | Parameter):
             return self.cast(self.values.tensor(value), self.dtype_of(value), dtype, part)
         if isinstance(value, Tensor):
             return self.constant(part, value.to(dtype).cpu().numpy())
@@ -242,7 +241,7 @@ def promoted(values: Iterable[Any]) -> torch.dtype:
     >>> promoted([torch.zeros(2, dtype=torch.int64), 0.5])
     torch.float32
     """
-    traced: list[Any] = [operations.value_of(value) if isinstance(value, Node) else value for value in values]
+    traced: list[Any] = [value.value if isinstance(value, Operation) else value for value in values]
     return torch.result_type(*traced)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
@@ -23,7 +22,7 @@ from qwidgets.export.onnx_model.made import MadeTensors
 from qwidgets.export.onnx_model.sizes import Sizes, UnknownSizeError
 from qwidgets.export.onnx_model.step import Names, Step, numpy_type
 from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, PerChannel, stored
-from qwidgets.network import arguments, operations, shape_of
+from qwidgets.network import Operation, shape_of
 from qwidgets.simulation import Parameter, QuantizedNetwork
 
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -54,14 +53,13 @@ class Translation:
         formats = self.program.formats.items()
         lengths = [fmt.word_length for row, fmt in formats if fmt is not None and self._kinds[row] != "bias"]
         self.graph = Graph(onnx, dialect.opset(lengths))
-        self._names: dict[Node, Names] = {}
+        self._names: dict[Operation, Names] = {}
         self._constants: dict[str, str] = {}
         self._made = MadeTensors(quantized)
-        self.sizes = Sizes(self.graph, self._network.graph.graph.find_nodes(op="placeholder"), self.tensor)
-        self._layers = {layer.node: layer for layer in self._network.layers}
-        self._folded = {layer.batch_norm_node for layer in self._network.layers}
+        self.sizes = Sizes(self.graph, self._network.given, self.tensor)
+        self._layers = {layer.head: layer for layer in self._network.layers}
         self._batch = next(iter(self._free_sizes()), None)
-        for node in self._network.graph.graph.nodes:
+        for node in self._network.operations:
             self._translate(node)
 
     # What translators ask for
@@ -106,7 +104,7 @@ class Translation:
 
     def known(self, value: Any) -> Tensor | None:
         """Give the values of a tensor that nothing is fed to, nor has a format; None of any other."""
-        known = self._made.value(value) if isinstance(value, Node) and value in self._made else value
+        known = self._made.value(value) if isinstance(value, Operation) and value in self._made else value
         return known if isinstance(known, Tensor) else None
 
     def differs(self, what: str, reason: str) -> None:
@@ -115,30 +113,30 @@ class Translation:
 
     # The walk
 
-    def _translate(self, node: Node) -> None:
-        if node.op == "placeholder":
+    def _translate(self, node: Operation) -> None:
+        if node.kind == "input":
             self._add_input(node)
-        elif node.op == "output":
+        elif node.kind == "output":
             self._add_outputs(node)
-        elif node.op == "call_function" and self._gives_tensors(node):
+        elif node.kind == "call" and self._gives_tensors(node):
             self._check_type(node)
-            if moves.same(node) or node in self._folded:
-                self._names[node] = self.tensor(node.all_input_nodes[0])
+            if moves.same(node) or node.is_folded:
+                self._names[node] = self.tensor(node.operands[0])
             else:
                 self._names[node] = self._operation(node)
-            if operations.is_float(node) and not moves.same(node):
+            if node.is_float and not moves.same(node):
                 self._quantize(node)
 
-    def _gives_tensors(self, node: Node) -> bool:
+    def _gives_tensors(self, node: Operation) -> bool:
         """Whether tensors leave a node that must be computed: no sizes, no constants, no list that is cut up later."""
-        if node in self.program.constants or node in self._made or moves.gives_list(node):
+        if node.constant is not None or node in self._made or moves.gives_list(node):
             return False
-        return any(isinstance(value, Tensor) for value in pytree.tree_leaves(operations.value_of(node)))
+        return any(isinstance(value, Tensor) for value in pytree.tree_leaves(node.value))
 
-    def _operation(self, node: Node) -> Names:
-        name, place = operations.name_of(node), self._place(node)
+    def _operation(self, node: Operation) -> Names:
+        name, place = node.name, self._place(node)
         step = Step(node, self._given(node), f"{place}:{name}", self._module_of(node), self)
-        if name == "getitem" and not moves.gives_list(node.all_input_nodes[0]):
+        if name == "getitem" and not moves.gives_list(node.operands[0]):
             return self._taken(node, step)
         self._note_difference(node, place)
         try:
@@ -146,59 +144,57 @@ class Translation:
         except UnknownSizeError as error:
             step.refuse(f"{error}, and ONNX computes whole numbers from the sizes of inputs only")
 
-    def _taken(self, node: Node, step: Step) -> str:
+    def _taken(self, node: Operation, step: Step) -> str:
         """One of the tensors that an operation gives."""
         source, index = node.args
-        assert isinstance(source, Node)
+        assert isinstance(source, Operation)
         assert isinstance(index, int)
         names = self._names[source]
         if isinstance(names, str) or index >= len(names) or not names[index]:
-            step.refuse(f"ONNX has no operator that gives result {index} of {operations.name_of(source)}")
+            step.refuse(f"ONNX has no operator that gives result {index} of {source.name}")
         return names[index]
 
-    def _note_difference(self, node: Node, place: str) -> None:
+    def _note_difference(self, node: Operation, place: str) -> None:
         """Note what float32 may change in the values that leave a node."""
-        name = operations.name_of(node)
-        values = pytree.tree_leaves(operations.value_of(node))
-        if operations.only_moves(node) or not any(_is_real(value) for value in values):
+        name = node.name
+        values = pytree.tree_leaves(node.value)
+        if node.only_moves or not any(_is_real(value) for value in values):
             return
         if node in self.program.arguments:
             reason = exactness.why_inexact(self.program, node)
-        elif operations.only_fills(node) or name in exactness.EXACT_IN_FLOAT:
+        elif node.only_fills or name in exactness.EXACT_IN_FLOAT:
             reason = ""
         else:
             reason = f"computed in float32: {self.program.float_islands.get(place) or f'{name} has a tensor in float'}"
-        rows = (
-            [self.program.rows[at] for at in (node, *node.users) if at in self.program.rows] if len(values) > 1 else []
-        )
+        rows = [at.slot for at in (node, *node.users) if at.slot is not None] if len(values) > 1 else []
         for row in (rows or [place]) if reason else []:
             self.differs(row, reason)
 
-    def _given(self, node: Node) -> Mapping[str, Any]:
+    def _given(self, node: Operation) -> Mapping[str, Any]:
         """Give an operation's arguments by name, with the bias that folding a batch norm has made."""
         if node in self.program.arguments:
             return self.program.arguments[node]
-        given, layer = arguments(node), self._layers.get(node)
-        if layer is not None and operations.is_batch_norm(node):
+        given, layer = dict(node.arguments), self._layers.get(node)
+        if layer is not None and node.is_batch_norm:
             given = {"input": given["input"], "weight": Parameter(layer.weight_row)}
         if layer is not None and layer.bias_row is not None:
             given["bias"] = Parameter(layer.bias_row)
         return given
 
-    def _quantize(self, node: Node) -> None:
+    def _quantize(self, node: Operation) -> None:
         """Write what quantizes a row, and again what was moved: so every tensor that is read says its format."""
         raw = self._names[node]
         assert isinstance(raw, str)
-        if node in self.program.rows:
-            row, within = self.program.rows[node], False
+        if node.slot is not None:
+            row, within = node.slot, False
             fmt, before = self.program.formats[row], exactness.before_rounding(self.program, node)
             if isinstance(fmt, FixedPoint):
                 within = exactness.never_leaves(before, fmt)
                 reason = self._dialect.why_inexact(before, fmt)
                 if reason:
                     self.differences.setdefault(row, reason)
-            name = f"{row}:values" if node.op == "placeholder" else row
-        elif operations.only_moves(node) and node in self.program.operands:
+            name = f"{row}:values" if node.kind == "input" else row
+        elif node.only_moves and node in self.program.operands:
             row = self._place(node)
             fmt, within, name = self.program.formats.get(row), True, f"{raw}:values"
         else:
@@ -209,11 +205,11 @@ class Translation:
 
     # Inputs, outputs, constants
 
-    def _add_input(self, node: Node) -> None:
-        value = operations.value_of(node)
+    def _add_input(self, node: Operation) -> None:
+        value = node.value
         if not node.users or not isinstance(value, Tensor):
             return
-        name = self.program.rows.get(node, str(node.target))
+        name = node.slot or node.target
         if value.is_floating_point() and value.dtype != torch.float32:
             raise ExportError(
                 f"the input {name!r} is of {value.dtype}, and only float32 networks are exported to ONNX; calibrate "
@@ -222,14 +218,14 @@ class Translation:
         self._names[node] = self.graph.input(name, self._shape(node), numpy_type(value.dtype))
         self._quantize(node)
 
-    def _add_outputs(self, node: Node) -> None:
+    def _add_outputs(self, node: Operation) -> None:
         taken: set[str] = set()
         for value in pytree.tree_leaves(node.args[0]):
             if value is None:
                 continue
-            given = operations.value_of(value) if isinstance(value, Node) else value
+            given = value.value if isinstance(value, Operation) else value
             if not isinstance(given, Tensor):
-                what = "a size" if isinstance(value, Node) else repr(given)
+                what = "a size" if isinstance(value, Operation) else repr(given)
                 raise ExportError(
                     f"the network gives back {what}, which is no tensor, and ONNX outputs are tensors; leave it out of "
                     "what forward() returns"
@@ -274,46 +270,40 @@ class Translation:
             if not LOWEST_STEP <= lsb <= HIGHEST_STEP:
                 raise ExportError(f"{row!r} has steps of 2^{lsb}, which no float32 scale is; choose another window")
 
-    def _check_type(self, node: Node) -> None:
-        for value in pytree.tree_leaves(operations.value_of(node)):
+    def _check_type(self, node: Operation) -> None:
+        for value in pytree.tree_leaves(node.value):
             if isinstance(value, Tensor) and value.dtype not in (torch.float32, *INTEGERS):
                 raise ExportError(
                     f"{self._module_of(node)!r} computes in {value.dtype}; only float32, integers and truth values are "
                     "exported to ONNX"
                 )
 
-    def _place(self, node: Node) -> str:
+    def _place(self, node: Operation) -> str:
         """Name what a person knows a node by: the row that its value ends up in, or else its module and operation."""
-        return self._row_of(operations.trail_of(node)[-1] if operations.only_moves(node) else node) or self._module_of(
-            node
-        )
+        return self._row_of(node.source if node.only_moves else node) or self._module_of(node)
 
-    def _module_of(self, node: Node) -> str:
+    def _module_of(self, node: Operation) -> str:
         """Name the module and the operation that a node is; its row where it has one."""
-        if node in self.program.rows:
-            return self.program.rows[node]
-        stack: Mapping[str, tuple[str, object]] = node.meta.get("nn_module_stack", {})
-        path = [path for path, _ in stack.values() if path]
-        return ".".join([*path[-1:], operations.name_of(node)])
+        return node.slot or (f"{node.module}.{node.name}" if node.module else node.name)
 
-    def _row_of(self, node: Node) -> str | None:
+    def _row_of(self, node: Operation) -> str | None:
         """Name the row that a node's value ends up in, if it does."""
         reached = [node]
         for at in reached:
-            row = self.program.rows.get(at) or self.program.constants.get(at)
+            row = at.slot or at.constant
             if row is not None:
                 return row
             reached.extend(user for user in at.users if user not in reached)
         return None
 
     def _free_sizes(self) -> list[str]:
-        given = self._network.graph.graph.find_nodes(op="placeholder")
-        values = [value for node in given if isinstance(value := operations.value_of(node), Tensor) and value.ndim]
+        given = self._network.given
+        values = [value for node in given if isinstance(value := node.value, Tensor) and value.ndim]
         return [str(value.shape[0]) for value in values if not isinstance(value.shape[0], int)]
 
-    def _shape(self, node: Node) -> list[int | str | None]:
+    def _shape(self, node: Operation) -> list[int | str | None]:
         """Give a tensor's sizes, with a name for the batch."""
-        value = operations.value_of(node)
+        value = node.value
         assert isinstance(value, Tensor)
         sizes = zip(value.shape, shape_of(value), strict=True)
         return [known if known is not None else "batch" if str(size) == self._batch else None for size, known in sizes]

@@ -9,29 +9,15 @@ import torch
 from torch import Tensor
 
 from qwidgets.formats import arithmetic
+from qwidgets.network import CLAMPS, clamp_bounds
 from qwidgets.simulation.accumulation import Codes
 from qwidgets.simulation.rules.extremes import between
 from qwidgets.simulation.rules.rule import Call, Exact, Operand, constant, is_number, rule
 
 
-@rule("relu")
-def _relu(call: Call) -> Exact | None:
-    return _clamped(call["self"], 0, None)
-
-
-@rule("relu6")
-def _relu6(call: Call) -> Exact | None:
-    return _clamped(call["self"], 0, 6)
-
-
-@rule("hardtanh")
-def _hardtanh(call: Call) -> Exact | None:
-    return _clamped(call["self"], call["min_val"], call["max_val"])
-
-
-@rule("clamp", "clamp_min", "clamp_max")
+@rule(*CLAMPS)
 def _clamp(call: Call) -> Exact | None:
-    least, most = call.arguments.get("min"), call.arguments.get("max")
+    least, most = clamp_bounds(call.name, call.arguments)
     if isinstance(least, Operand) or isinstance(most, Operand):
         return between(call)
     return _clamped(call["self"], least, most)

@@ -5,9 +5,8 @@ Integers of 64 bits have no bounds that a sum could hold, so they are no codes; 
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 
-from qwidgets.network import operations, shape_of
+from qwidgets.network import Operation, shape_of
 from qwidgets.simulation.accumulation import Codes
 from qwidgets.simulation.rules.rule import Call, Exact, Operand, rule
 
@@ -21,7 +20,7 @@ def operand_of(value: object) -> Operand | None:
 
     A tensor that the network holds has the bounds of its type, too: what it holds may be loaded anew.
     """
-    given = operations.value_of(value) if isinstance(value, Node) else None
+    given = value.value if isinstance(value, Operation) else None
     codes = codes_of(given.dtype) if isinstance(given, Tensor) else None
     return None if codes is None or not isinstance(given, Tensor) else Operand(codes, shape_of(given))
 
