@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from qwidgets import errors, examples, export, targets
+from qwidgets.adjusting import register_step
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram, Preview
@@ -59,6 +60,7 @@ __all__ = [
     "health",
     "quantize",
     "register_scheme",
+    "register_step",
     "sensitivity",
     "targets",
     "validate",

@@ -8,21 +8,18 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from qwidgets.calibration import Calibration
 from qwidgets.errors import PlanError
 from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
+from qwidgets.network import Row
 from qwidgets.tuning import NumberFormat, masks, plan_formats, shared_constants
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
-    from qwidgets.network import Row
 
 Scheme = Callable[..., FixedPoint]
 
@@ -49,7 +46,7 @@ def register_scheme(scheme: Scheme) -> Scheme:
 
 
 def propose(
-    name: str, calibration: "Calibration", row: "Row", word_length: int, per_channel: bool, **options: object
+    name: str, calibration: Calibration, row: Row, word_length: int, per_channel: bool, **options: object
 ) -> NumberFormat | None:
     """Choose the format of a tensor; with ``per_channel``, of each output channel of a weight where that may be.
 
@@ -83,7 +80,7 @@ def propose(
 
 
 def anew(
-    calibration: "Calibration", row: "Row", fmt: FixedPoint | PerChannel, per_channel: bool, name: str = "mse"
+    calibration: Calibration, row: Row, fmt: FixedPoint | PerChannel, per_channel: bool, name: str = "mse"
 ) -> FixedPoint | PerChannel:
     """Choose the window of a tensor anew, or one for each output channel; all else that its format says stays.
 

@@ -1,9 +1,24 @@
-"""Steps that mend a network under its formats, each judged on data that it kept aside."""
+"""Steps that mend a network under its formats, each judged on data kept aside; each module registers its own."""
 
-from qwidgets.adjusting.adaptive_rounding import round_adaptively
-from qwidgets.adjusting.bias_correction import correct_bias
-from qwidgets.adjusting.equalization import equalize
-from qwidgets.adjusting.format_search import search
+# The order in which they are offered.
+from qwidgets.adjusting.equalization import equalize  # isort: skip
+from qwidgets.adjusting.format_search import search  # isort: skip
+from qwidgets.adjusting.bias_correction import correct_bias  # isort: skip
+from qwidgets.adjusting.adaptive_rounding import round_adaptively  # isort: skip
 from qwidgets.adjusting.layerwise import leaves_of
+from qwidgets.adjusting.step import STEPS, Adjusted, Drafted, Step, Unchanged, find_step, register_step
 
-__all__ = ["correct_bias", "equalize", "leaves_of", "round_adaptively", "search"]
+__all__ = [
+    "STEPS",
+    "Adjusted",
+    "Drafted",
+    "Step",
+    "Unchanged",
+    "correct_bias",
+    "equalize",
+    "find_step",
+    "leaves_of",
+    "register_step",
+    "round_adaptively",
+    "search",
+]

@@ -22,11 +22,11 @@ from qwidgets.adjusting import layerwise
 from qwidgets.adjusting.bias_correction import Correction, corrected, correction, counted, differ
 from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
 from qwidgets.adjusting.layer_inputs import Moments, moments
+from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
 from qwidgets.simulation import captured
-from qwidgets.tuning import Format, Rounding, accumulator_room
+from qwidgets.tuning import Format, PlanState, Rounding, accumulator_room
 
 DAMPINGS = (0.01, 0.1, 1.0)
 """Shares of the mean of the Hessian's diagonal that are added to it, so that few data do not decide too much."""
@@ -39,7 +39,9 @@ WithRoom = Callable[[Tensor, Format], Format]
 """Makes a format that was chosen for values of a weight coarser where the sums need that."""
 
 
-def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
+def round_adaptively(
+    model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress
+) -> Adjusted | Unchanged:
     """Round the weights of convolutions and linear layers, and correct the biases on the way.
 
     Formats per channel are chosen anew for the refitted weights; other windows stay as they are.
@@ -76,7 +78,7 @@ def round_adaptively(model: nn.Module, plan: Plan, data: Iterable[Any], progress
 
 
 def _better(
-    pair: layerwise.LayerPair, plan: Plan, fmt: FixedPoint | PerChannel, best: Correction
+    pair: layerwise.LayerPair, plan: PlanState, fmt: FixedPoint | PerChannel, best: Correction
 ) -> tuple[Rounding | None, Correction]:
     """Give the weight of a layer the rounding that does better than the present one, on the data that are kept aside.
 
@@ -106,7 +108,7 @@ def _better(
     return chosen, best
 
 
-def _with_room(plan: Plan, row: str, fitted: Tensor, fmt: Format) -> Format:
+def _with_room(plan: PlanState, row: str, fitted: Tensor, fmt: Format) -> Format:
     """Make a format that was chosen for refitted values coarser where the sums need that."""
     assert plan.calibration is not None  # recapturing asks for one
     values = fitted.to(plan.calibration.values(row).dtype)
@@ -192,3 +194,16 @@ def fit_codes(rows: Tensor, hessian: Tensor, steps: Tensor, ends: tuple[float, f
             errors[:, :, place - start] = error
         left[:, :, stop:] -= errors @ factor[:, start:stop, stop:]
     return torch.zeros_like(codes).scatter(2, across, codes)
+
+
+register_step(
+    Step(
+        name="round_adaptively",
+        title="Round adaptively",
+        about="Rounds each weight up or down so that its layer's output over the data is kept, and corrects the "
+        "biases.",
+        run=round_adaptively,
+        note="weights rounded adaptively",
+        changes=("roundings", "shifts"),
+    )
+)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from qwidgets.adjusting import layerwise
 from qwidgets.adjusting.kept_aside import Judging, divide, surely_less
+from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network
-from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
 from qwidgets.simulation import captured
-from qwidgets.tuning import Adjustments, Array
+from qwidgets.tuning import Adjustments, Array, PlanState
 
 TURNS = 4
 """Newton steps towards the least squared error; the activation function bends between them."""
@@ -32,7 +32,7 @@ TURNS = 4
 TINY = torch.finfo(torch.float64).tiny
 
 
-def correct_bias(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
+def correct_bias(model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Shift each bias by what its channel's output lacks over the data."""
     before, original = plan.adjustments, captured(model, plan)
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
@@ -63,7 +63,7 @@ def corrected(network: Network, original: Network, after: Adjustments) -> Networ
     return dataclasses.replace(network, parameters=after.parameters(original.parameters))
 
 
-def counted(plan: Plan, original: Network, after: Adjustments) -> Adjustments:
+def counted(plan: PlanState, original: Network, after: Adjustments) -> Adjustments:
     """Give adjustments with the statistics of the weights and biases under them."""
     assert plan.calibration is not None  # recapturing asks for one
     calibration = plan.calibration.with_values(after.parameters(original.parameters))
@@ -96,7 +96,7 @@ class Correction:
             pair.quantized.parameters[row] = self.rounded.to(pair.adjusted[row].dtype)
 
 
-def correction(pair: layerwise.LayerPair, plan: Plan) -> Correction:
+def correction(pair: layerwise.LayerPair, plan: PlanState) -> Correction:
     """Find what is best done to the bias of a layer, whose weight may have been changed before."""
     row = pair.layer.bias_row
     seen, aside = ([(pair.activated(left), right) for left, right in pairs] for pairs in pair.outputs())
@@ -182,3 +182,15 @@ def _by_channel(values: Tensor, pair: layerwise.LayerPair) -> Tensor:
 
 def _channels(pair: layerwise.LayerPair) -> int:
     return -1 if pair.layer.operation == "linear" else 1
+
+
+register_step(
+    Step(
+        name="correct_bias",
+        title="Correct bias",
+        about="Takes off each bias what quantization adds to its channel on the average over the data.",
+        run=correct_bias,
+        note="biases corrected",
+        changes=("shifts",),
+    )
+)

@@ -23,21 +23,21 @@ from torch import Tensor, nn
 from qwidgets import schemes
 from qwidgets.adjusting.kept_aside import Judging, divide
 from qwidgets.adjusting.layerwise import NetworkState
+from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.calibration import Calibration
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
 from qwidgets.network import Network, Operation
-from qwidgets.plan import Adjusted, Plan, Unchanged
 from qwidgets.progress import Progress
 from qwidgets.simulation import captured
-from qwidgets.tuning import Adjustments, ChannelGroup, Format, accumulator_room, channel_groups
+from qwidgets.tuning import Adjustments, ChannelGroup, Format, PlanState, accumulator_room, channel_groups
 
 MOST = 64.0
 """A channel that stays below the largest one by more than this factor is treated as if it did so by this: one that is
 always near zero."""
 
 
-def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
+def equalize(model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress) -> Adjusted | Unchanged:
     """Scale the loudest channel to the top of its tensor's range, and the others half the way to it.
 
     The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
@@ -71,7 +71,7 @@ def equalize(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progre
     return Adjusted(dataclasses.replace(after, calibration=calibration), formats, str(verdict))
 
 
-def _scales(groups: list[ChannelGroup], plan: Plan, reached: "_Reached") -> list[Tensor]:
+def _scales(groups: list[ChannelGroup], plan: PlanState, reached: "_Reached") -> list[Tensor]:
     """Give the factors of the channels of each group."""
     return [_factors([reached.largest[row] for row in group.rows], *_range(group, plan, reached)) for group in groups]
 
@@ -143,7 +143,7 @@ def _run(network: Network, leaves: list[list[Any]], observe: Any, progress: Prog
             progress.step()
 
 
-def _range(group: ChannelGroup, plan: Plan, reached: _Reached) -> tuple[float, float]:
+def _range(group: ChannelGroup, plan: PlanState, reached: _Reached) -> tuple[float, float]:
     """Give the present largest value of a group, and the end of the window that it should reach."""
     present = max(float(reached.largest[row].max()) for row in group.rows)
     signed = bool(set(group.rows) & reached.signed)
@@ -179,3 +179,16 @@ def _anew(fmt: Format, row: str, calibration: Calibration) -> Format:
     else:
         found = schemes.mse(calibration[row], fmt.word_length)
     return dataclasses.replace(found, rounding=fmt.rounding, overflow=fmt.overflow)
+
+
+register_step(
+    Step(
+        name="equalize",
+        title="Equalize",
+        about="Scales the channels of activations so that quiet ones use more of the window; weights and clamps are "
+        "scaled to match, and the network computes what it did.",
+        run=equalize,
+        note="equalized",
+        changes=("factors",),
+    )
+)

@@ -27,12 +27,12 @@ from torch import Tensor, nn
 
 from qwidgets import schemes
 from qwidgets.adjusting.kept_aside import Verdict, divide
+from qwidgets.adjusting.step import Drafted, Step, register_step
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.plan import Plan
 from qwidgets.progress import Progress
 from qwidgets.simulation import PartialRun, Program, captured, device_of
-from qwidgets.tuning import Format
+from qwidgets.tuning import Format, PlanState
 from qwidgets.validation import FloatReference, parameter_bytes
 
 SHIFTS = (1, -1, 2, -2)
@@ -47,15 +47,9 @@ LONGER = 2
 Window = FixedPoint | PerChannel
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """Formats for the rows that should change, and what they do on the data that were kept aside, in words."""
-
-    formats: dict[str, Format]
-    judged: str
-
-
-def search(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress, budget: int | None = None) -> Found:
+def search(
+    model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress, budget: int | None = None
+) -> Drafted:
     """Give formats with which the outputs over the data are nearest to float."""
     free = {
         row.name: fmt
@@ -79,7 +73,7 @@ def search(model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress
             work.take(start)
     verdict = Verdict(before.sqnr_db, work.noise.sqnr_db, work.samples_aside)
     formats = {row: work.formats[row] for row in free if work.formats[row] != plan.committed[row]}
-    return Found(formats, f"searched: {verdict}")
+    return Drafted(formats, f"searched: {verdict}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +107,7 @@ class _Noise:
 class _Search:
     """A network under formats that are being searched for, with the squared error of its outputs."""
 
-    def __init__(self, model: nn.Module, plan: Plan, data: Iterable[Any], progress: Progress) -> None:
+    def __init__(self, model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress) -> None:
         network, device = plan.adjustments.applied(captured(model, plan)), device_of(model)
         divided = divide(network, model, data)
         self.samples_aside = divided.samples
@@ -199,7 +193,7 @@ class _Search:
 class _Memory:
     """The bytes of a network's weights and biases, as `qwidgets.validation.validate` counts them."""
 
-    def __init__(self, plan: Plan, free: Mapping[str, Window]) -> None:
+    def __init__(self, plan: PlanState, free: Mapping[str, Window]) -> None:
         self._rows = {row.name: row for row in plan.rows}
         self.weights = [row for row in free if self._rows[row].kind == "weight"]
         others = (row for name, row in self._rows.items() if name not in self.weights)
@@ -262,3 +256,16 @@ def _fitted(values: Tensor, fmt: Window, length: int) -> Window:
 def _length(fmt: Format) -> int:
     assert fmt is not None
     return fmt.word_length
+
+
+register_step(
+    Step(
+        name="search",
+        title="Search",
+        about="Drafts windows by what they do to the network's output and, where a budget is written, a word length "
+        "for each weight.",
+        run=search,
+        note="searched",
+        takes_budget=True,
+    )
+)

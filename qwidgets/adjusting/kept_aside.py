@@ -15,9 +15,8 @@ from torch.utils import _pytree as pytree
 from qwidgets.errors import DataError
 from qwidgets.feeding import Fed, fed
 from qwidgets.network import Network, TensorSpec, unwrapped
-from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, device_of
-from qwidgets.tuning import Adjustments, Format
+from qwidgets.tuning import Adjustments, Format, PlanState
 from qwidgets.validation import FloatReference
 
 ONE_IN = 4
@@ -116,7 +115,7 @@ class Judging:
         The network cannot compute a batch.
     """
 
-    def __init__(self, model: nn.Module, network: Network, plan: Plan, divided: Divided) -> None:
+    def __init__(self, model: nn.Module, network: Network, plan: PlanState, divided: Divided) -> None:
         self._model = unwrapped(model)
         self._divided = divided
         self._outcome = FloatReference(_nothing, network, divided.aside)

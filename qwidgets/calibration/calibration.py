@@ -8,9 +8,9 @@ import dataclasses
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pandas as pd
 import torch
@@ -58,6 +58,9 @@ class Calibration:
     captured
         The network as it was captured last; None where these statistics came from a file and nothing has run since.
     """
+
+    planner: "ClassVar[Callable[..., Plan]]"
+    """Makes a plan of a calibration; the module of the plan, which lies above this one, sets it."""
 
     def __init__(
         self,
@@ -453,19 +456,9 @@ class Calibration:
             A name in `qwidgets.schemes.SCHEMES`: "minmax", "mse", "histogram", "percentile", or a registered one.
         options
             ``per_channel``, ``target``, ``accumulator_bits`` and what the scheme takes; see
-            :meth:`qwidgets.plan.Plan.propose`.
+            :meth:`qwidgets.Plan.propose`.
         """
-        from qwidgets.plan import Plan  # the plan is built on the calibration
-
-        plan = Plan(self)
-        plan.propose(word_length=word_length, scheme=scheme, **options)
-        target = options.get("target")
-        suffix = f", for {getattr(target, 'name', target)}" if target else ""
-        coarser = f"; {plan.room}" if plan.room.formats else ""
-        masking = [] if target else [name for name in plan if plan[name] is None]
-        kept = f"; in float, since they mask: {', '.join(masking)}" if masking else ""
-        plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}{kept}")
-        return plan
+        return Calibration.planner(self, word_length, scheme, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a safetensors file, in the place of what is there once all is written.

@@ -6,11 +6,11 @@ from types import ModuleType
 from torch import nn
 
 from qwidgets.errors import ExportError, ExtraError, PlanError
-from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork, quantize
+from qwidgets.tuning import PlanState
 
 
-def committed_network(plan: Plan, model: nn.Module | None = None) -> QuantizedNetwork:
+def committed_network(plan: PlanState, model: nn.Module | None = None) -> QuantizedNetwork:
     """Give the network as the committed formats make it.
 
     Raises
@@ -27,7 +27,7 @@ def committed_network(plan: Plan, model: nn.Module | None = None) -> QuantizedNe
     return quantize(plan.network_of(model), plan)
 
 
-def network_of_fixed_sizes(plan: Plan, model: nn.Module | None, consumer: str) -> QuantizedNetwork:
+def network_of_fixed_sizes(plan: PlanState, model: nn.Module | None, consumer: str) -> QuantizedNetwork:
     """Give the same for a consumer that makes something of one size only; the batch may differ.
 
     Raises

@@ -6,9 +6,10 @@ from pprint import pformat
 
 from torch import nn
 
+from qwidgets.export.registry import Export, register_export
 from qwidgets.export.to_hls4ml import to_hls4ml
 from qwidgets.files import replacing
-from qwidgets.plan import Plan
+from qwidgets.tuning import PlanState
 
 HEAD = '''"""Formats of a network for hls4ml.
 
@@ -21,7 +22,7 @@ qwidgets.export.hls4ml_model gives.
 '''
 
 
-def write_hls4ml(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
+def write_hls4ml(plan: PlanState, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write what :func:`qwidgets.export.to_hls4ml` gives as a Python module with the one name ``hls_config``.
 
     Python and not JSON, which would make lists of the tuples in it.
@@ -65,3 +66,15 @@ def literal(text: str) -> str:
     'two\nlines'
     """
     return ascii(text)
+
+
+register_export(
+    Export(
+        name="hls4ml",
+        title="hls4ml",
+        suffix="_hls4ml.py",
+        about="The hls_config that hls4ml takes, with the module that export.hls4ml_model gives.",
+        write=lambda plan, path, model, _: write_hls4ml(plan, path, model),
+        extra="hls4ml",
+    )
+)

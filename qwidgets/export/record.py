@@ -19,11 +19,11 @@ from torch import nn
 
 from qwidgets.errors import ExportError
 from qwidgets.export.export_input import committed_network
+from qwidgets.export.registry import Export, register_export
 from qwidgets.files import replacing
 from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel, stored
 from qwidgets.network import Row
-from qwidgets.plan import Plan
-from qwidgets.tuning import Commit, Format
+from qwidgets.tuning import Commit, Format, PlanState
 
 SCHEMA = 1
 """The version of the layout, in each record; a change that readers would notice makes it higher."""
@@ -32,7 +32,7 @@ HALF_LETTERS = "backslashreplace"
 """What UTF-8 cannot hold, half an emoji in a note, is written as ``\\ud83d``, which JSON reads as what it was."""
 
 
-def to_json(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
+def to_json(plan: PlanState, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write the record of a plan as JSON, as ``qwidgets/export/record.schema.json`` describes it.
 
     Parameters
@@ -71,7 +71,7 @@ def to_json(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = 
         temporary.write_text(text + "\n", encoding="utf-8", errors=HALF_LETTERS)
 
 
-def to_csv(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
+def to_csv(plan: PlanState, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write the record of a plan as CSV, a line for each tensor; the history is left to :func:`to_json`.
 
     Empty cells are what there is none of. A text that a spreadsheet would compute, one that begins with ``=``, ``+``,
@@ -100,7 +100,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def _record(plan: Plan, model: nn.Module | None) -> dict[str, Any]:
+def _record(plan: PlanState, model: nn.Module | None) -> dict[str, Any]:
     quantized = committed_network(plan, model)
     measured = plan.measured
     assert measured is not None  # or there would be no network
@@ -181,7 +181,7 @@ def _packed(asked: Format, resolved: FixedPoint | PerChannel | None = None) -> d
     }
 
 
-def _counts(plan: Plan, name: str, fmt: FixedPoint | PerChannel | None) -> dict[str, Any]:
+def _counts(plan: PlanState, name: str, fmt: FixedPoint | PerChannel | None) -> dict[str, Any]:
     assert plan.calibration is not None
     histogram = plan.calibration[name]
     preview = None if fmt is None else plan.preview(name, fmt)
@@ -235,3 +235,23 @@ def _line(tensor: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any
 def _cell(text: str) -> str:
     """Give a text that no spreadsheet takes for a formula: names and notes may be somebody else's."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+register_export(
+    Export(
+        name="json",
+        title="JSON record",
+        suffix=".json",
+        about="Every format with its counts, and the history.",
+        write=lambda plan, path, model, _: to_json(plan, path, model),
+    )
+)
+register_export(
+    Export(
+        name="csv",
+        title="CSV table",
+        suffix=".csv",
+        about="A line for each tensor.",
+        write=lambda plan, path, model, _: to_csv(plan, path, model),
+    )
+)

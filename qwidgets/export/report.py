@@ -8,25 +8,26 @@ import base64
 import datetime
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
+from torch import nn
 
+from qwidgets.calibration import Calibration
 from qwidgets.errors import PlanError
+from qwidgets.export.registry import Export, register_export
 from qwidgets.files import replacing
+from qwidgets.histograms import Preview
 from qwidgets.pictures import BitRange, figures, heat_picture, parts, window_of, written
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
-    from qwidgets.histograms import Preview
-    from qwidgets.plan import Plan
-    from qwidgets.tuning import Commit
+from qwidgets.tuning import Commit, PlanState
+from qwidgets.validation import validate
 
 CHANGES_SHOWN = 12
 MOST_NAMED = 12
@@ -42,7 +43,7 @@ class Figure:
     severity: figures.Severity = ""
 
 
-def write(plan: "Plan", path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
+def write(plan: PlanState, path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
     """Write a plan's report as HTML.
 
     Only what is committed is reported. Where drafts are open the report says so and names them, since it may be
@@ -81,7 +82,7 @@ def write(plan: "Plan", path: str | os.PathLike[str], validation: pd.DataFrame |
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
+def _page(plan: PlanState, validation: pd.DataFrame | None) -> str:
     calibration, measured = plan.calibration, plan.measured
     if calibration is None or measured is None:
         raise PlanError("a report shows counts, and this plan has no calibration; Plan.load(path, calibration)")
@@ -109,7 +110,7 @@ def _page(plan: "Plan", validation: pd.DataFrame | None) -> str:
     )
 
 
-def _sqnr_in_network(plan: "Plan", validation: pd.DataFrame) -> dict[str, float]:
+def _sqnr_in_network(plan: PlanState, validation: pd.DataFrame) -> dict[str, float]:
     """Give the SQNR of each tensor in the network, or raise a PlanError where the table is not of what is committed."""
     if not isinstance(validation, pd.DataFrame) or not set(validation.columns) >= VALIDATION_COLUMNS:
         raise PlanError("the validation is not what validate(model, plan, data) gives; pass its table as it is")
@@ -124,7 +125,7 @@ def _sqnr_in_network(plan: "Plan", validation: pd.DataFrame) -> dict[str, float]
     return {str(name): float(value) for name, value in tensors["sqnr_db"].items()}
 
 
-def _facts(plan: "Plan", measured: "Calibration") -> dict[str, str]:
+def _facts(plan: PlanState, measured: Calibration) -> dict[str, str]:
     kinds = Counter(row.kind for row in plan.rows)
     words = Counter("float" if fmt is None else f"{fmt.word_length} bits" for fmt in plan.committed.values())
     batches = f"{measured.batches:,} batches{'' if measured.complete else ', not all of the data'}"
@@ -143,7 +144,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else plural}"
 
 
-def _bits(plan: "Plan", calibration: "Calibration") -> BitRange:
+def _bits(plan: PlanState, calibration: Calibration) -> BitRange:
     return BitRange.over(
         [calibration[name].msb_counts() for name in plan], [window_of(fmt) for fmt in plan.committed.values()]
     )
@@ -157,7 +158,7 @@ def _ticks(bits: BitRange) -> list[tuple[str, float]]:
 
 
 def _row(
-    plan: "Plan", calibration: "Calibration", name: str, bits: BitRange, in_network: dict[str, float] | None
+    plan: PlanState, calibration: Calibration, name: str, bits: BitRange, in_network: dict[str, float] | None
 ) -> dict[str, Any]:
     row, fmt, preview = plan.row(name), plan.committed[name], plan.committed_preview(name)
     word, window, *more = ("", "float") if fmt is None else parts(fmt)
@@ -195,7 +196,7 @@ def _strip(counts: "pd.Series[int]", bits: BitRange, window: heat_picture.Window
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _share(preview: "Preview | None", which: str) -> Figure:
+def _share(preview: Preview | None, which: str) -> Figure:
     if preview is None:
         return Figure("–")
     values = int(getattr(preview, which))
@@ -225,7 +226,7 @@ def _validated(validation: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _adjustments(plan: "Plan") -> Iterator[tuple[str, str]]:
+def _adjustments(plan: PlanState) -> Iterator[tuple[str, str]]:
     """Give the tensors whose numbers were changed, and how."""
     adjustments = plan.adjustments
     for name in plan:
@@ -244,7 +245,7 @@ def _adjustments(plan: "Plan") -> Iterator[tuple[str, str]]:
             yield name, ", ".join(changes)
 
 
-def _commit(commit: "Commit") -> dict[str, Any]:
+def _commit(commit: Commit) -> dict[str, Any]:
     changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items() if old != new]
     return {
         "when": commit.when,
@@ -254,3 +255,18 @@ def _commit(commit: "Commit") -> dict[str, Any]:
         "count": len(changes),
         "more": max(len(changes) - CHANGES_SHOWN, 0),
     }
+
+
+def _write_validated(plan: PlanState, path: Path, model: nn.Module | None, data: Iterable[Any] | None) -> None:
+    write(plan, path, None if data is None or model is None else validate(model, plan, data))
+
+
+register_export(
+    Export(
+        name="report",
+        title="report",
+        suffix=".html",
+        about="One page to read, print and attach to a review.",
+        write=_write_validated,
+    )
+)

@@ -13,14 +13,15 @@ from torch import nn
 from qwidgets.errors import ExportError
 from qwidgets.export.export_input import committed_network
 from qwidgets.export.onnx_names import onnx_names
+from qwidgets.export.registry import Export, register_export
 from qwidgets.files import replacing
 from qwidgets.formats import CHANNELS_FIRST, MAX_WORD_LENGTH, FixedPoint, PerChannel
-from qwidgets.plan import Plan
+from qwidgets.tuning import PlanState
 
 VERSION = "1.0.0"
 
 
-def to_aimet(plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
+def to_aimet(plan: PlanState, path: str | os.PathLike[str], model: nn.Module | None = None) -> None:
     """Write the encodings that AIMET's ``load_encodings_to_sim`` (``aimet_onnx.quantsim``) reads.
 
     A code of AIMET is ``round(x / scale) - offset`` between 0 and ``2**bw - 1``. Here the scale is the step of the
@@ -99,3 +100,15 @@ def _encoding(name: str, fmt: FixedPoint | PerChannel) -> dict[str, Any]:
         "scale": scales,
         "offset": [offset] * len(scales),
     }
+
+
+register_export(
+    Export(
+        name="aimet",
+        title="AIMET",
+        suffix=".encodings",
+        about="The encodings that AIMET loads into its simulation.",
+        write=lambda plan, path, model, _: to_aimet(plan, path, model),
+        extra="onnx",
+    )
+)

@@ -15,13 +15,14 @@ from qwidgets.export.c_code.folder import check_folder, replace_folder
 from qwidgets.export.c_code.lowering import lower
 from qwidgets.export.c_code.names import SOURCES
 from qwidgets.export.export_input import network_of_fixed_sizes
-from qwidgets.plan import Plan
+from qwidgets.export.registry import Export, register_export
+from qwidgets.tuning import PlanState
 
 PRODUCTS = ("self_test",)
 """What ``make`` adds to the folder."""
 
 
-def to_c(plan: Plan, folder: str | os.PathLike[str], model: nn.Module | None = None, *, data: Any = None) -> None:
+def to_c(plan: PlanState, folder: str | os.PathLike[str], model: nn.Module | None = None, *, data: Any = None) -> None:
     """Write a network with its committed formats as a folder of C99.
 
     ``weights.h`` has the codes of weights and biases, and for each layer fraction bits, bias left shift, output right
@@ -86,3 +87,14 @@ def to_c(plan: Plan, folder: str | os.PathLike[str], model: nn.Module | None = N
     templates = resources.files("qwidgets.export.c_code") / "source"
     files |= {name: (templates / name).read_text(encoding="utf-8") for name in (*SOURCES, "Makefile")}
     replace_folder(folder, files, PRODUCTS)
+
+
+register_export(
+    Export(
+        name="c",
+        title="C99",
+        suffix="",
+        about="A folder of C with the integers, the shifts, and a self-test: make builds and runs it.",
+        write=lambda plan, path, model, data: to_c(plan, path, model, data=data),
+    )
+)

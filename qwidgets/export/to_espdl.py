@@ -16,17 +16,17 @@ from torch import nn
 from qwidgets.errors import ExportError
 from qwidgets.export.export_input import committed_network, required
 from qwidgets.export.onnx_names import OnnxNames, onnx_names
+from qwidgets.export.registry import Export, register_export
 from qwidgets.files import replacing
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network, Row
-from qwidgets.plan import Plan
-from qwidgets.tuning import Format
+from qwidgets.tuning import Format, PlanState
 
 Target = Literal["esp32p4", "esp32s3", "c"]
 
 
 def to_espdl(
-    plan: Plan, path: str | os.PathLike[str], model: nn.Module | None = None, target: Target = "esp32p4"
+    plan: PlanState, path: str | os.PathLike[str], model: nn.Module | None = None, target: Target = "esp32p4"
 ) -> None:
     """Write the settings with which ESP-PPQ gives each activation the scale and the word length of a plan.
 
@@ -178,3 +178,25 @@ def _kernel(network: Network, row: str, formats: Mapping[str, Format]) -> str:
     if (weights, bits) == (16, 8):
         raise ExportError(f"{row!r} has 8 bits and its weight 16, and ESP-DL has no kernel for that")
     return f"w{weights}a{bits}"
+
+
+register_export(
+    Export(
+        name="espdl_esp32p4",
+        title="ESP-DL, ESP32-P4",
+        suffix=".esp32p4.json",
+        about="The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
+        write=lambda plan, path, model, _: to_espdl(plan, path, model, "esp32p4"),
+        extra="espdl",
+    )
+)
+register_export(
+    Export(
+        name="espdl_esp32s3",
+        title="ESP-DL, ESP32-S3",
+        suffix=".esp32s3.json",
+        about="The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
+        write=lambda plan, path, model, _: to_espdl(plan, path, model, "esp32s3"),
+        extra="espdl",
+    )
+)

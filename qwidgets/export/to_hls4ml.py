@@ -20,14 +20,14 @@ from qwidgets.export.hls4ml_names import input_name, layer_name
 from qwidgets.export.hls4ml_operation import HlsOperation, Piece, Types, holding, written
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Operation
-from qwidgets.plan import Plan
 from qwidgets.simulation import Parameter, QuantizedNetwork
+from qwidgets.tuning import PlanState
 
 BACKEND = "Vitis"
 """The configuration is written for it; Vivado reads the same."""
 
 
-def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
+def hls4ml_model(plan: PlanState, model: nn.Module | None = None) -> GraphModule:
     """Give the module that hls4ml is to convert: the network with its committed weights, in layers that hls4ml knows.
 
     hls4ml rounds the weights that it finds in a module, after it has folded batch norms by itself, and it knows neither
@@ -70,7 +70,7 @@ def hls4ml_model(plan: Plan, model: nn.Module | None = None) -> GraphModule:
     return _Translation(network_of_fixed_sizes(plan, model, "hls4ml")).module
 
 
-def to_hls4ml(plan: Plan, model: nn.Module | None = None) -> dict[str, Any]:
+def to_hls4ml(plan: PlanState, model: nn.Module | None = None) -> dict[str, Any]:
     """Give the ``hls_config`` with which hls4ml computes the same integers as :func:`qwidgets.quantize`.
 
     Each tensor has its committed format as ``ap_fixed`` or ``ap_ufixed`` with the rounding and saturation of the plan;

@@ -22,10 +22,11 @@ from qwidgets.export.export_input import committed_network, required
 from qwidgets.export.onnx_model import exactness
 from qwidgets.export.onnx_model.dialects import QDQ, Dialect
 from qwidgets.export.onnx_model.translation import Translation
+from qwidgets.export.registry import Export, register_export
 from qwidgets.export.tie_differences import COLUMNS, tie_differences
 from qwidgets.formats import FixedPoint
-from qwidgets.plan import Plan
 from qwidgets.simulation import QuantizedNetwork
+from qwidgets.tuning import PlanState
 
 TO_NEAREST = frozenset({"half_away", "half_up", "half_even"})
 
@@ -64,7 +65,7 @@ class OnnxExport:
 
 
 def to_onnx(
-    plan: Plan,
+    plan: PlanState,
     path: str | os.PathLike[str],
     model: nn.Module | None = None,
     *,
@@ -131,7 +132,7 @@ def to_onnx(
 
 
 def write_onnx(
-    plan: Plan,
+    plan: PlanState,
     path: str | os.PathLike[str],
     model: nn.Module | None,
     dialect: Dialect,
@@ -187,3 +188,15 @@ def _rounded_otherwise(quantized: QuantizedNetwork, dialect: Dialect) -> dict[st
         if not exactness.never_ties(program, node, fmt):
             found[row] = fmt
     return found
+
+
+register_export(
+    Export(
+        name="onnx",
+        title="ONNX (QDQ)",
+        suffix=".onnx",
+        about="A model with QuantizeLinear and DequantizeLinear for ONNX Runtime and what reads the like.",
+        write=lambda plan, path, model, _: to_onnx(plan, path, model),
+        extra="onnx",
+    )
+)

@@ -7,12 +7,13 @@ from typing import Any
 from torch import nn
 
 from qwidgets.export.onnx_model.dialects import Quant
+from qwidgets.export.registry import Export, register_export
 from qwidgets.export.to_onnx import OnnxExport, write_onnx
-from qwidgets.plan import Plan
+from qwidgets.tuning import PlanState
 
 
 def to_qonnx(
-    plan: Plan,
+    plan: PlanState,
     path: str | os.PathLike[str],
     model: nn.Module | None = None,
     *,
@@ -38,3 +39,15 @@ def to_qonnx(
     13
     """
     return write_onnx(plan, path, model, Quant(), "qonnx", count_ties_over)
+
+
+register_export(
+    Export(
+        name="qonnx",
+        title="QONNX",
+        suffix="-qonnx.onnx",
+        about="A model with Quant nodes.",
+        write=lambda plan, path, model, _: to_qonnx(plan, path, model),
+        extra="qonnx",
+    )
+)

@@ -4,11 +4,10 @@ import base64
 
 from qwidgets.pictures import heat_picture
 from qwidgets.pictures.heat_picture import BitRange, Window
-from qwidgets.plan import Plan
-from qwidgets.tuning import Format
+from qwidgets.tuning import Format, PlanState
 
 
-def picture(plan: Plan) -> str:
+def picture(plan: PlanState) -> str:
     """The bit heat map, all windows as they are now."""
     if plan.calibration is None or not len(plan):
         return ""
@@ -19,7 +18,7 @@ def picture(plan: Plan) -> str:
     return f'<img alt="Bit heat map: a row per tensor, {columns}" src="data:image/png;base64,{data}">'
 
 
-def paint(plan: Plan, height: int = 8) -> tuple[heat_picture.Pixels, BitRange]:
+def paint(plan: PlanState, height: int = 8) -> tuple[heat_picture.Pixels, BitRange]:
     """Paint all rows of a plan."""
     assert plan.calibration is not None
     counts = [plan.calibration[name].msb_counts() for name in plan]

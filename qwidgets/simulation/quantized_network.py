@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from qwidgets.errors import PlanError
 from qwidgets.network import Network, capture, unwrapped
-from qwidgets.plan import Plan
 from qwidgets.simulation.program import Observer, Parameter, Program
-from qwidgets.tuning import NONE, Adjustments, Format
+from qwidgets.tuning import NONE, Adjustments, Format, PlanState
 
 
-def quantize(model: nn.Module, plan: Plan, accumulator_bits: int = 32) -> "QuantizedNetwork":
+def quantize(model: nn.Module, plan: PlanState, accumulator_bits: int = 32) -> "QuantizedNetwork":
     """Give a copy of a network that computes with the plan's committed formats, exactly as integer hardware would.
 
     Parameters
@@ -54,7 +53,7 @@ def quantize(model: nn.Module, plan: Plan, accumulator_bits: int = 32) -> "Quant
     return QuantizedNetwork(unwrapped(model), network, plan.committed, accumulator_bits, plan.adjustments)
 
 
-def captured(model: nn.Module, plan: Plan) -> Network:
+def captured(model: nn.Module, plan: PlanState) -> Network:
     """Give the network that a plan was made for: as it was captured last, unless the model has changed since.
 
     Raises

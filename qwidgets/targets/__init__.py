@@ -5,7 +5,7 @@ A `Target` is facts alone; :func:`check` says what of a plan does not fit one, a
 
 from qwidgets.targets.checking import check, check_formats
 from qwidgets.targets.proposing import propose
-from qwidgets.targets.registry import TARGETS, find
+from qwidgets.targets.registry import TARGETS, find, register_target
 from qwidgets.targets.target import Target
 
-__all__ = ["TARGETS", "Target", "check", "check_formats", "find", "propose"]
+__all__ = ["TARGETS", "Target", "check", "check_formats", "find", "propose", "register_target"]

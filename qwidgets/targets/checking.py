@@ -1,9 +1,9 @@
 """What of a plan does not fit a target: every reason on a line of its own, with what can be done about it."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from torch import nn
 
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.pictures import written
@@ -12,16 +12,12 @@ from qwidgets.targets import format_rules, graph_rules, pair_sums
 from qwidgets.targets.format_rules import Misfit
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from qwidgets.plan import Plan
+from qwidgets.tuning import PlanState
 
 COLUMNS = ["name", "kind", "format", "reason", "remedy"]
 
 
-def check(plan: "Plan", target: str | Target, model: "nn.Module | None" = None) -> pd.DataFrame:
+def check(plan: PlanState, target: str | Target, model: nn.Module | None = None) -> pd.DataFrame:
     """Say what of a plan does not fit a target.
 
     Drafts count, as in :meth:`qwidgets.plan.Plan.preview`, so that a person sees what a change does.
@@ -61,19 +57,19 @@ def check(plan: "Plan", target: str | Target, model: "nn.Module | None" = None) 
     return _table(plan, found)
 
 
-def check_formats(plan: "Plan", target: str | Target) -> pd.DataFrame:
+def check_formats(plan: PlanState, target: str | Target) -> pd.DataFrame:
     """As :func:`check`, but for each format by itself, which takes no time: the network is not looked at."""
     return _table(plan, _of_formats(plan, find(target)))
 
 
-def _of_formats(plan: "Plan", target: Target) -> Iterator[Misfit]:
+def _of_formats(plan: PlanState, target: Target) -> Iterator[Misfit]:
     formats = {name: plan[name] for name in plan}
     for row in plan.rows:
         yield from format_rules.of_operation(target, row)
         yield from format_rules.of_format(target, row, formats[row.name], formats.get(row.layer))
 
 
-def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Misfit]:
+def _of_network(plan: PlanState, target: Target, model: nn.Module) -> Iterator[Misfit]:
     network = plan.adjustments.applied(captured(model, plan))
     formats = {name: plan[name] for name in plan}
     try:
@@ -93,7 +89,7 @@ def _of_network(plan: "Plan", target: Target, model: "nn.Module") -> Iterator[Mi
     yield from (misfit for misfit in of_rows if misfit.name in plan)  # what nothing uses has no row
 
 
-def _table(plan: "Plan", found: Iterable[Misfit]) -> pd.DataFrame:
+def _table(plan: PlanState, found: Iterable[Misfit]) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(plan)}
     records = [
         (plan.network, "network", "", misfit.reason, misfit.remedy)

@@ -3,27 +3,23 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from qwidgets import schemes
+from qwidgets.calibration import Calibration
 from qwidgets.errors import PlanError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint
+from qwidgets.network import Row
 from qwidgets.simulation import captured
 from qwidgets.targets import format_rules, graph_rules
 from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target, storage
-from qwidgets.tuning import Format, Room, accumulator_room, plan_formats, shared_constants
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
-    from qwidgets.network import Row
-    from qwidgets.plan import Plan
+from qwidgets.tuning import Format, PlanState, Room, accumulator_room, plan_formats, shared_constants
 
 
 def propose(
-    plan: "Plan",
-    calibration: "Calibration",
+    plan: PlanState,
+    calibration: Calibration,
     target: str | Target,
     names: Sequence[str],
     word_length: int,
@@ -94,7 +90,7 @@ def _bias_bits(target: Target, formats: Mapping[str, Format]) -> dict[str, int]:
     return {row: target.bias_bits[bits] for row, bits in stored.items() if bits in target.bias_bits}
 
 
-def _may_shorten(target: Target, plan: "Plan", name: str, fmt: FixedPoint) -> bool:
+def _may_shorten(target: Target, plan: PlanState, name: str, fmt: FixedPoint) -> bool:
     """Whether a tensor can have a shorter word, stored as the longer one was; not where others share its window."""
     allowed = fmt.word_length in target.bits(plan.row(name).kind) and not target.shared
     return allowed and storage(fmt.word_length) == storage(fmt.word_length + 1)
@@ -117,7 +113,7 @@ def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats:
                 chosen[name] = formats[name] = shared
 
 
-def _sums_with(target: Target, calibration: "Calibration", row: "Row") -> bool:
+def _sums_with(target: Target, calibration: Calibration, row: Row) -> bool:
     """Whether a tensor is a bias that is to have the step of its layer's sums."""
     if target.bias == "any" or not plan_formats.has_accumulator(row):
         return False
@@ -127,8 +123,8 @@ def _sums_with(target: Target, calibration: "Calibration", row: "Row") -> bool:
 
 def _fitting(
     target: Target,
-    calibration: "Calibration",
-    row: "Row",
+    calibration: Calibration,
+    row: Row,
     word_length: int,
     scheme: str,
     per_channel: bool,

@@ -197,10 +197,25 @@ ESP32_P4 = dataclasses.replace(
 )
 """As the ESP32-S3, with ties to even, and an exponent for each output channel of a convolution or a linear layer."""
 
-TARGETS = {
-    target.name: target for target in (INTEGER, ONNX_RUNTIME, ONNX_RUNTIME_AVX2, HLS4ML, CMSIS_NN, ESP32_S3, ESP32_P4)
-}
-"""The targets by name; a rule of your own may be added."""
+TARGETS: dict[str, Target] = {}
+"""The targets that are known, by name."""
+
+
+def register_target(target: Target) -> Target:
+    """Make a target known under its name, for proposals, checks and menus.
+
+    Raises
+    ------
+    PlanError
+        There is another one of that name.
+    """
+    if TARGETS.setdefault(target.name, target) is not target:
+        raise PlanError(f"there is a target {target.name!r} already; give this one another name")
+    return target
+
+
+for _known in (INTEGER, ONNX_RUNTIME, ONNX_RUNTIME_AVX2, HLS4ML, CMSIS_NN, ESP32_S3, ESP32_P4):
+    register_target(_known)
 
 
 def find(target: str | Target) -> Target:

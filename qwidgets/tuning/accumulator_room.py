@@ -9,20 +9,18 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qwidgets.calibration import Calibration
 from qwidgets.errors import FormatError, PlanError
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
 from qwidgets.network import LAYERS, PRODUCTS, TOTALS, Sum
 from qwidgets.tuning.snapshot import Format
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
 
 ACCUMULATOR_BITS = 32
 """The width of a sum, where nothing else is said."""
@@ -82,7 +80,7 @@ def check_width(bits: object) -> None:
 
 
 def leave(
-    calibration: "Calibration",
+    calibration: Calibration,
     formats: Mapping[str, Format],
     movable: Collection[str],
     bits: int = ACCUMULATOR_BITS,
@@ -122,10 +120,10 @@ def leave(
 
 
 def leave_as_before(
-    calibration: "Calibration",
+    calibration: Calibration,
     before: Mapping[str, Format],
     chosen: Mapping[str, Format],
-    after: "Calibration | None" = None,
+    after: Calibration | None = None,
 ) -> dict[str, Format]:
     """Make formats that were chosen for some rows coarser where sums would need more than 32 bits and than before.
 
@@ -144,7 +142,7 @@ def leave_as_before(
     return {**chosen, **room.formats}
 
 
-def _reading(calibration: "Calibration", rows: Collection[str]) -> Iterator[Sum]:
+def _reading(calibration: Calibration, rows: Collection[str]) -> Iterator[Sum]:
     """Give the sums that some rows have a part in."""
     return (each for each in calibration.sums if any(row in rows for row in (*each.reads, each.weight, each.bias)))
 
@@ -179,7 +177,7 @@ class _Terms(Protocol):
 
 
 def _of(
-    calibration: "Calibration", of: Sum, formats: Mapping[str, Format], bias_bits: int = WIDEST_ACCUMULATOR
+    calibration: Calibration, of: Sum, formats: Mapping[str, Format], bias_bits: int = WIDEST_ACCUMULATOR
 ) -> _Terms | None:
     """Give the terms of a sum; None where it is in float, sums nothing, or is not known well enough."""
     constants = [row for row in (of.weight, of.bias) if row is not None]
@@ -256,7 +254,7 @@ class _Layer:
     bias_bits: int
 
     @classmethod
-    def of(cls, calibration: "Calibration", of: Sum, formats: dict[str, Window], bias_bits: int) -> "_Layer":
+    def of(cls, calibration: Calibration, of: Sum, formats: dict[str, Window], bias_bits: int) -> "_Layer":
         """Give it for the values that a calibration knows."""
         assert of.weight is not None
         weight = _by_output(calibration.values(of.weight).double(), of)

@@ -6,19 +6,16 @@ are relative to the model's own weights, so that they stay small, and other weig
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from qwidgets.calibration import Calibration
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network, Operation
 from qwidgets.tuning import channel_groups
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
 
 Array = npt.NDArray[np.float64]
 
@@ -59,7 +56,7 @@ class Adjustments:
     factors: Mapping[str, tuple[Array, ...]] = dataclasses.field(default_factory=dict)
     shifts: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     roundings: Mapping[str, Rounding] = dataclasses.field(default_factory=dict)
-    calibration: "Calibration | None" = None
+    calibration: Calibration | None = None
 
     def __bool__(self) -> bool:
         return bool(self.factors or self.shifts or self.roundings)

@@ -6,13 +6,11 @@ the mask makes all scores 0. What masks keeps masking in float, before a softmax
 Masks are found by their values, so that statistics from a file are enough.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from qwidgets.calibration import Calibration
 from qwidgets.histograms import BitHistogram
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
-    from qwidgets.network import Row
+from qwidgets.network import Row
 
 FAR = 10
 """Masking values have their leading one here or above: -1024 and lower. ``exp`` of that is 0 in every float type."""
@@ -23,7 +21,7 @@ GAP = 5
 _SUMS = frozenset(["add", "sub", "rsub", "where"])
 
 
-def masks(calibration: "Calibration", row: "Row") -> bool:
+def masks(calibration: Calibration, row: Row) -> bool:
     """Whether a tensor is a mask that is added to scores, or scores with such a mask on them."""
     histogram = calibration[row.name]
     if row.kind == "activation" and row.operation in _SUMS and hides(histogram):
@@ -31,7 +29,7 @@ def masks(calibration: "Calibration", row: "Row") -> bool:
     return _is_added(histogram, row)
 
 
-def _is_added(histogram: BitHistogram, row: "Row") -> bool:
+def _is_added(histogram: BitHistogram, row: Row) -> bool:
     if row.kind == "weight" and row.operation in _SUMS:  # with a slope of positions beside it, say, or one number
         return _far(histogram, "positive" if row.operation == "sub" else "negative") > 0
     return row.kind in ("input", "activation") and is_mask(histogram)

@@ -12,8 +12,9 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from qwidgets.calibration import Calibration
 from qwidgets.errors import EditedFileWarning, FileError, FormatError, PlanError
 from qwidgets.files import checked_json, replacing, source_of
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
@@ -22,9 +23,6 @@ from qwidgets.network import Row
 from qwidgets.tuning import adjustments_file, plan_formats
 from qwidgets.tuning.adjustments import NONE
 from qwidgets.tuning.snapshot import Commit, Format, Snapshot, formats_after
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
 
 SCHEMA = 3
 """The version of the layout; a file with a higher one is refused. 2 brought formats per channel and adjustments,
@@ -50,7 +48,7 @@ class PlanContent:
     snapshot: Snapshot
     histograms: Mapping[str, BitHistogram]
 
-    def snapshot_for(self, calibration: "Calibration | None") -> Snapshot:
+    def snapshot_for(self, calibration: Calibration | None) -> Snapshot:
         """Give the state that was saved, with the statistics of the tensors as they are adjusted in it."""
         adjustments = self.snapshot.adjustments
         if calibration is None or not adjustments:

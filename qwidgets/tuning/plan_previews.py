@@ -7,19 +7,17 @@ these are weights only, of which the calibration has a copy.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qwidgets.calibration import Calibration
 from qwidgets.errors import FormatError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel, arithmetic
 from qwidgets.histograms import Preview
 from qwidgets.tuning.snapshot import Format, NumberFormat
-
-if TYPE_CHECKING:
-    from qwidgets.calibration import Calibration
 
 
 class Previews:
@@ -29,7 +27,7 @@ class Previews:
         self._known: dict[tuple[object, ...], Preview] = {}
 
     def of(
-        self, calibration: "Calibration", name: str, fmt: NumberFormat, formats: Callable[[str], Format]
+        self, calibration: Calibration, name: str, fmt: NumberFormat, formats: Callable[[str], Format]
     ) -> Preview | None:
         """Tell what a format would do to a tensor, where the others have theirs; None where its step is not known."""
         if isinstance(fmt, AccumulatorFormat):
@@ -38,7 +36,7 @@ class Previews:
             return max(found, key=lambda preview: preview.overflow, default=None)
         return self._of(calibration, name, fmt)
 
-    def _of(self, calibration: "Calibration", name: str, fmt: FixedPoint | PerChannel) -> Preview:
+    def _of(self, calibration: Calibration, name: str, fmt: FixedPoint | PerChannel) -> Preview:
         key = (id(calibration), name, fmt, calibration[name].count)
         if key not in self._known:
             if len(self._known) > 64 * len(calibration):
@@ -50,7 +48,7 @@ class Previews:
 
 
 def _at_accumulators(
-    calibration: "Calibration", bias: str, formats: Callable[[str], Format]
+    calibration: Calibration, bias: str, formats: Callable[[str], Format]
 ) -> Iterator[FixedPoint | PerChannel]:
     """Give the formats that a bias has where it is added, one for each call of its layer."""
     for each in calibration.sums:

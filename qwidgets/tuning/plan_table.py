@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from qwidgets.plan import Plan
+    from qwidgets.tuning.plan_state import PlanState
 
 COLUMNS = {
     "state": "str",
@@ -35,7 +35,7 @@ COLUMNS = {
 """The columns of :meth:`qwidgets.plan.Plan.table` and their types: text is never missing, numbers may be."""
 
 
-def table(plan: "Plan", names: Iterable[str]) -> pd.DataFrame:
+def table(plan: "PlanState", names: Iterable[str]) -> pd.DataFrame:
     """A row per tensor; see :meth:`qwidgets.plan.Plan.table`."""
     names = tuple(names)
     records = [_facts(plan, name) | _format(plan, name) for name in names]
@@ -43,7 +43,7 @@ def table(plan: "Plan", names: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(COLUMNS), index=index).astype(COLUMNS)
 
 
-def diff(plan: "Plan", other: "Plan") -> pd.DataFrame:
+def diff(plan: "PlanState", other: "PlanState") -> pd.DataFrame:
     """The tensors whose formats differ; see :meth:`qwidgets.plan.Plan.diff`."""
     names = [*plan, *(name for name in other if name not in plan)]
     both = {name for name in plan if name in other}
@@ -55,7 +55,7 @@ def diff(plan: "Plan", other: "Plan") -> pd.DataFrame:
     return pd.DataFrame.from_records(differing, columns=["name", "this", "other"], index="name")
 
 
-def _facts(plan: "Plan", name: str) -> dict[str, object]:
+def _facts(plan: "PlanState", name: str) -> dict[str, object]:
     row = plan.row(name)
     described: dict[str, object] = {
         "layer": row.layer,
@@ -69,7 +69,7 @@ def _facts(plan: "Plan", name: str) -> dict[str, object]:
     return described | {"count": histogram.count, "min": histogram.min, "max": histogram.max}
 
 
-def _format(plan: "Plan", name: str) -> dict[str, object]:
+def _format(plan: "PlanState", name: str) -> dict[str, object]:
     fmt, committed = plan[name], plan.committed[name]
     states = {"draft": name in plan.drafts, "locked": name in plan.locked, "float": fmt is None}
     record: dict[str, object] = {
@@ -101,7 +101,7 @@ def _format(plan: "Plan", name: str) -> dict[str, object]:
     return record
 
 
-def _described(plan: "Plan", name: str) -> str:
+def _described(plan: "PlanState", name: str) -> str:
     if name not in plan:
         return "not there"
     fmt = plan[name]

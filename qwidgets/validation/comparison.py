@@ -11,9 +11,8 @@ from torch.utils import _pytree as pytree
 from qwidgets.feeding import Fed, fed, not_fed
 from qwidgets.formats import AccumulatorFormat
 from qwidgets.network import Network, unwrapped
-from qwidgets.plan import Plan
 from qwidgets.simulation import Parameter, QuantizedNetwork, captured
-from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format
+from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState
 from qwidgets.validation.class_axis import class_axis
 from qwidgets.validation.metrics import Judge, Metric
 from qwidgets.validation.output_errors import OutputErrors
@@ -23,7 +22,7 @@ from qwidgets.validation.sizes import parameter_bytes
 
 def validate(
     model: nn.Module,
-    plan: Plan,
+    plan: PlanState,
     data: Iterable[Any],
     metric: Metric | None = None,
     accumulator_bits: int = ACCUMULATOR_BITS,
@@ -94,7 +93,7 @@ def validate(
 def compare(
     network: Network,
     model: nn.Module,
-    plan: Plan,
+    plan: PlanState,
     data: Iterable[Any],
     metric: Metric | None = None,
     accumulator_bits: int = ACCUMULATOR_BITS,
@@ -148,7 +147,7 @@ class _Comparison:
 
 
 def _table(
-    plan: Plan,
+    plan: PlanState,
     network: Network,
     quantized: QuantizedNetwork,
     comparison: _Comparison,

@@ -10,8 +10,7 @@ from torch import nn
 
 from qwidgets.feeding import read
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.plan import Plan
-from qwidgets.tuning import ACCUMULATOR_BITS
+from qwidgets.tuning import ACCUMULATOR_BITS, PlanState
 from qwidgets.validation.comparison import validate
 from qwidgets.validation.row_ablation import RowAblation
 
@@ -75,7 +74,7 @@ class Health:
         return "; ".join(parts)
 
 
-def health(model: nn.Module, plan: Plan, data: Iterable[Any], accumulator_bits: int = ACCUMULATOR_BITS) -> Health:
+def health(model: nn.Module, plan: PlanState, data: Iterable[Any], accumulator_bits: int = ACCUMULATOR_BITS) -> Health:
     """Check what the plan's committed formats do to the network's output, on the last batch of the data.
 
     That batch should be held back: let :func:`qwidgets.calibrate` see the others only, or give a list of one batch that
@@ -136,7 +135,7 @@ def _nothing(outputs: Any, targets: Any) -> dict[str, float]:
     return {}
 
 
-def _suspects(plan: Plan, sqnr_db: "pd.Series[float]") -> list[str]:
+def _suspects(plan: PlanState, sqnr_db: "pd.Series[float]") -> list[str]:
     """Name the rows of the layers at which the SQNR falls most and, since a bad layer hides later ones, bad weights."""
     activations = [row for row in plan.rows if row.kind in ("input", "activation")]
     levels = [min(sqnr_db[row.name], MOST_DB) for row in activations]

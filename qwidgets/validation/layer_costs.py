@@ -18,13 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from qwidgets.errors import CaptureError
 from qwidgets.network import Network, Operation, evaluate
-from qwidgets.plan import Plan
 from qwidgets.simulation import captured
-from qwidgets.tuning import Format
+from qwidgets.tuning import Format, PlanState
 from qwidgets.validation.sizes import FLOAT_BYTES, packed
 
 
-def cost(model: nn.Module, plan: Plan) -> pd.DataFrame:
+def cost(model: nn.Module, plan: PlanState) -> pd.DataFrame:
     """Count what each layer and operation of a network takes for one input, under the plan's committed formats.
 
     Parameters

@@ -8,9 +8,8 @@ from torch import nn
 
 from qwidgets.feeding import fed
 from qwidgets.network import unwrapped
-from qwidgets.plan import Plan
 from qwidgets.simulation import Accumulator, PartialRun, captured, device_of
-from qwidgets.tuning import ACCUMULATOR_BITS, Format
+from qwidgets.tuning import ACCUMULATOR_BITS, Format, PlanState
 from qwidgets.validation.float_reference import FloatReference
 from qwidgets.validation.metrics import Metric
 
@@ -34,7 +33,7 @@ class RowAblation:
     def __init__(
         self,
         model: nn.Module,
-        plan: Plan,
+        plan: PlanState,
         data: Iterable[Any],
         metric: Metric | None,
         accumulator_bits: int = ACCUMULATOR_BITS,

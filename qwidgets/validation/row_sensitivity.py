@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from qwidgets.plan import Plan
 from qwidgets.progress import Progress, Stopped
+from qwidgets.tuning import PlanState
 from qwidgets.validation.metrics import Metric
 from qwidgets.validation.row_ablation import RowAblation
 
 
 def sensitivity(
     model: nn.Module,
-    plan: Plan,
+    plan: PlanState,
     data: Iterable[Any],
     metric: Metric | None = None,
     *,

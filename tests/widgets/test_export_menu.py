@@ -12,14 +12,15 @@ from torch import nn
 from qwidgets import export
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import ExtraError, FileError, PlanError
+from qwidgets.export import EXPORTS
 from qwidgets.plan import Plan
 from qwidgets.widgets import Workbench
-from qwidgets.widgets.workbench.export_menu import EXPORTS, ExportMenu
+from qwidgets.widgets.workbench.export_menu import ExportMenu
 from tests.waiting import LONG, until
 from tests.widgets.test_views import text_of
 from tests.widgets.test_workbench import batches, network
 
-TITLES = [each.title for each in EXPORTS]
+NAMES = {each.title: each.name for each in EXPORTS.values()}
 TARGETS = {
     "ONNX (QDQ)": "onnxruntime",
     "hls4ml": "hls4ml",
@@ -46,7 +47,7 @@ def menu_for(title: str, plan: Plan) -> tuple[ExportMenu, list[str]]:
     told: list[str] = []
     menu = ExportMenu(plan, told.append)
     menu.give(DATA)
-    menu._tool.value = TITLES.index(title)
+    menu._tool.value = NAMES[title]
     return menu, told
 
 
@@ -57,7 +58,7 @@ def press(menu: ExportMenu) -> ExportMenu:
     return menu
 
 
-@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("title", NAMES)
 def test_each_export_writes_and_says_what_it_wrote(title: str, calibration: Calibration) -> None:
     menu, told = menu_for(title, calibration.propose(target=TARGETS.get(title)))
     path = Path(menu._path.value)
@@ -154,10 +155,10 @@ def test_what_a_tool_cannot_take_is_named(calibration: Calibration) -> None:
 def test_a_path_that_the_person_wrote_stays_when_another_tool_is_chosen(calibration: Calibration) -> None:
     menu, _ = menu_for("CSV table", calibration.propose())
     assert menu._path.value == "Sequential.csv"
-    menu._tool.value = TITLES.index("C99")
+    menu._tool.value = NAMES["C99"]
     assert menu._path.value == "Sequential-c"
     menu._path.value = "mine"
-    menu._tool.value = TITLES.index("QONNX")
+    menu._tool.value = NAMES["QONNX"]
     assert menu._path.value == "mine"
 
 

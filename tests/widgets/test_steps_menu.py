@@ -9,19 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from qwidgets.adjusting import STEPS
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.validation import parameter_bytes
 from qwidgets.widgets import LayerTable, Workbench
-from qwidgets.widgets.workbench.steps_menu import STEPS, StepsMenu
+from qwidgets.widgets.workbench.steps_menu import StepsMenu
 from tests.test_adjustments import DATA, MODEL, coarse
 from tests.waiting import LONG, until
 from tests.widgets.test_views import shown, text_of
 from tests.widgets.test_workbench import batches, network
 
-NAMES = [step.name for step in STEPS]
+NAMES = [step.title for step in STEPS.values()]
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +186,7 @@ def test_drafts_must_be_committed_first(plan: Plan) -> None:
     plan.commit()
     menu._redraw.flush()
     assert not any(button.disabled for button in menu._buttons)
-    assert menu._buttons[0].tooltip == STEPS[0].does
+    assert menu._buttons[0].tooltip == STEPS["equalize"].about
 
 
 def test_a_plan_that_does_not_know_its_network_says_so(plan: Plan, calibration: Calibration, tmp_path: Path) -> None:

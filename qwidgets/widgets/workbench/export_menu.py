@@ -1,94 +1,21 @@
 """The committed formats, written for the tools that build with them: a tool, a path, and what was written or why not.
 
-The exports themselves are functions of :mod:`qwidgets.export`; they run in the background.
+The exports are those that are registered; they run in the background.
 """
 
-import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
-from torch import nn
 
-from qwidgets import export
 from qwidgets.errors import FileError
+from qwidgets.export import EXPORTS, Export
 from qwidgets.plan import Plan
 from qwidgets.session import JobQueue, Pace, twin_of
-from qwidgets.validation import validate
 from qwidgets.widgets.controls import PlanView, drawing, escaped, file_name, guarded
 
 Data = Iterable[Any] | None
-
-
-@dataclass(frozen=True)
-class Export:
-    """An export as a person is offered it.
-
-    Attributes
-    ----------
-    title
-        Which tool it is for.
-    suffix
-        Of the file that it writes; "" for a folder.
-    about
-        What is written, in a sentence.
-    write
-        Does it; called with the plan, the path, the network and batches of data, None where there are none.
-    """
-
-    title: str
-    suffix: str
-    about: str
-    write: Callable[[Plan, Path, nn.Module | None, Data], object]
-
-
-def _plainly(write: Callable[..., object]) -> Callable[[Plan, Path, nn.Module | None, Data], object]:
-    return lambda plan, path, model, data: write(plan, path, model)
-
-
-def _report(plan: Plan, path: Path, model: nn.Module | None, data: Data) -> None:
-    plan.report(path, None if data is None or model is None else validate(model, plan, data))
-
-
-EXPORTS = (
-    Export("report", ".html", "One page to read, print and attach to a review.", _report),
-    Export("JSON record", ".json", "Every format with its counts, and the history.", _plainly(export.to_json)),
-    Export("CSV table", ".csv", "A line for each tensor.", _plainly(export.to_csv)),
-    Export(
-        "ONNX (QDQ)",
-        ".onnx",
-        "A model with QuantizeLinear and DequantizeLinear for ONNX Runtime and what reads the like.",
-        _plainly(export.to_onnx),
-    ),
-    Export("QONNX", "-qonnx.onnx", "A model with Quant nodes.", _plainly(export.to_qonnx)),
-    Export(
-        "C99",
-        "",
-        "A folder of C with the integers, the shifts, and a self-test: make builds and runs it.",
-        lambda plan, path, model, data: export.to_c(plan, path, model, data=data),
-    ),
-    Export(
-        "hls4ml",
-        "_hls4ml.py",
-        "The hls_config that hls4ml takes, with the module that export.hls4ml_model gives.",
-        _plainly(export.write_hls4ml),
-    ),
-    Export(
-        "ESP-DL, ESP32-P4",
-        ".esp32p4.json",
-        "The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
-        _plainly(functools.partial(export.to_espdl, target="esp32p4")),
-    ),
-    Export(
-        "ESP-DL, ESP32-S3",
-        ".esp32s3.json",
-        "The settings with which ESP-PPQ gives each activation the plan's scale and word length.",
-        _plainly(functools.partial(export.to_espdl, target="esp32s3")),
-    ),
-    Export("AIMET", ".encodings", "The encodings that AIMET loads into its simulation.", _plainly(export.to_aimet)),
-)
 
 
 class ExportMenu(PlanView):
@@ -119,7 +46,7 @@ class ExportMenu(PlanView):
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._suggested = ""
         self._tool = ipywidgets.Dropdown(
-            options=[(each.title, place) for place, each in enumerate(EXPORTS)], description="for"
+            options=[(each.title, name) for name, each in EXPORTS.items()], description="for"
         )
         self._tool.style.description_width = "22px"
         self._tool.layout.width = "160px"

@@ -1,19 +1,16 @@
 """The steps that look at the network, as buttons: each runs in the background, can be stopped, and can be undone.
 
-The steps themselves are methods of the plan. Here is what each does in a sentence, why it cannot be done just now, and
-what it did.
+The steps are those that are registered; here is why none can be done just now, and what one did.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
-from torch import nn
 
+from qwidgets.adjusting import STEPS, Step
 from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
-from qwidgets.progress import OnProgress
 from qwidgets.session import Job, JobQueue, Pace, twin_of
 from qwidgets.tuning import Adjustments, Change, Commit
 from qwidgets.validation import parameter_bytes
@@ -24,84 +21,6 @@ READ_ONCE = "the data could be read only once; Workbench(model, data) with a Dat
 NO_MODEL = "this plan came from a file and does not know its network; in Python plan.equalize(data, model) does it"
 NOT_YET = "the network is still being calibrated"
 
-
-Run = Callable[[Plan, Iterable[Any], nn.Module, int | None, OnProgress, Callable[[], bool]], str | None]
-"""Does a step and says in a sentence what it did; None if it was stopped. Called with the plan, the data, the network,
-the budget in bytes, who is told how far it is, and who is asked whether to stop."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step as a person is offered it.
-
-    Attributes
-    ----------
-    name
-        On its button.
-    does
-        What it does, in a sentence.
-    run
-        Does it.
-    """
-
-    name: str
-    does: str
-    run: Run
-
-
-def _adjusting(step: Callable[..., Commit | None], *changes: str) -> Run:
-    """A step that makes these of the adjustments, and commits."""
-
-    def run(
-        plan: Plan, data: Iterable[Any], model: nn.Module, _: int | None, told: OnProgress, stop: Callable[[], bool]
-    ) -> str | None:
-        before = plan.adjustments
-        reasons: list[str] = []
-        entry = step(plan, data, model, progress=told, stop=stop, on_unchanged=reasons.append)
-        if entry is None:
-            return reasons[0] if reasons else None
-        return f"{summary(changes, before, plan.adjustments, entry)}; {entry.note.partition(': ')[2]}"
-
-    return run
-
-
-def _search(
-    plan: Plan, data: Iterable[Any], model: nn.Module, budget: int | None, told: OnProgress, stop: Callable[[], bool]
-) -> str | None:
-    found = plan.search(data, budget, model, progress=told, stop=stop)
-    if found is None:
-        return None
-    return (
-        f"{len(found)} drafts; look at them, then commit or revert"
-        if found
-        else "nothing was changed: no other format does better, on the data that were kept aside, too"
-    )
-
-
-STEPS = (
-    Step(
-        "Equalize",
-        "Scales the channels of activations so that quiet ones use more of the window; weights and clamps are scaled "
-        "to match, and the network computes what it did.",
-        _adjusting(Plan.equalize, "factors"),
-    ),
-    Step(
-        "Search",
-        "Drafts windows by what they do to the network's output and, where a budget is written, a word length for each "
-        "weight.",
-        _search,
-    ),
-    Step(
-        "Correct bias",
-        "Takes off each bias what quantization adds to its channel on the average over the data.",
-        _adjusting(Plan.correct_bias, "shifts"),
-    ),
-    Step(
-        "Round adaptively",
-        "Rounds each weight up or down so that its layer's output over the data is kept, and corrects the biases.",
-        _adjusting(Plan.round_adaptively, "roundings", "shifts"),
-    ),
-)
 
 WORDS = {
     "factors": ("tensor", "tensors", "scaled"),
@@ -147,11 +66,12 @@ class StepsMenu(PlanView):
         self.stop()
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._steps = tuple(STEPS.values())
         self._buttons = [
-            ipywidgets.Button(description=step.name, layout=ipywidgets.Layout(width=f"{36 + 8 * len(step.name)}px"))
-            for step in STEPS
+            ipywidgets.Button(description=step.title, layout=ipywidgets.Layout(width=f"{36 + 8 * len(step.title)}px"))
+            for step in self._steps
         ]
-        for button, step in zip(self._buttons, STEPS, strict=True):
+        for button, step in zip(self._buttons, self._steps, strict=True):
             button.on_click(lambda _, step=step: self._on_step(step))
         self._why = ipywidgets.HTML()
         self._why.add_class("qw-quiet")
@@ -169,9 +89,9 @@ class StepsMenu(PlanView):
 
     def _show(self, changed: frozenset[str]) -> None:
         reason = self._reason()
-        for button, step in zip(self._buttons, STEPS, strict=True):
+        for button, step in zip(self._buttons, self._steps, strict=True):
             button.disabled = bool(reason)
-            button.tooltip = f"{step.does} Not now: {reason}." if reason else step.does
+            button.tooltip = f"{step.about} Not now: {reason}." if reason else step.about
         after, done = self._done
         self._why.value = "" if self._lane.busy else escaped(done if done and after is self.plan.change else reason)
         taken = sum(parameter_bytes(row, self.plan.committed[row.name]) for row in self.plan.rows)
@@ -197,19 +117,35 @@ class StepsMenu(PlanView):
         if not self._reason():
             budget = _read_bytes(self._budget.value)
             self._done = (None, "")
-            self._lane.ask(step.name, lambda job: self._do(step, budget, job))
+            self._lane.ask(step.title, lambda job: self._do(step, budget, job))
             self.refresh()
 
     def _do(self, step: Step, budget: int | None, job: Job) -> None:
         job.advance(0, None, "")
         assert self._data is not None
 
-        def told(what: str, done: int, total: int) -> None:
+        def on_progress(what: str, done: int, total: int) -> None:
             job.advance(done, total, f"in {what}")
 
-        model = twin_of(self.plan.network_of())
-        done = step.run(self.plan, self._data, model, budget, told, lambda: job.stopped)
-        self._finish(f"{step.name}: {done or 'stopped, the plan is as it was'}")
+        before, reasons = self.plan.adjustments, list[str]()
+        found = self.plan.step(
+            step.name,
+            self._data,
+            twin_of(self.plan.network_of()),
+            progress=on_progress,
+            stop=lambda: job.stopped,
+            on_unchanged=reasons.append,
+            **({"budget": budget} if step.takes_budget else {}),
+        )
+        if found is None:
+            done = reasons[0] if reasons else "stopped, the plan is as it was"
+        elif isinstance(found, Commit):
+            done = f"{summary(step.changes, before, self.plan.adjustments, found)}; {found.note.partition(': ')[2]}"
+        elif found:
+            done = f"{len(found)} drafts; look at them, then commit or revert"
+        else:
+            done = "nothing was changed: no other format does better, on the data that were kept aside, too"
+        self._finish(f"{step.title}: {done}")
 
     @drawing
     def _finish(self, done: str) -> None:
