@@ -16,7 +16,7 @@ export CHROMIUM
 # JupyterLab does not start for root unless it is told to.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab course course-app test check bench lowest screenshots browser clean
+.PHONY: lab course course-app test check docs bench lowest screenshots browser clean
 
 lab: .venv/lab.ready
 	$(BIN)/jupyter lab $(ROOT) notebooks/quickstart.ipynb
@@ -27,14 +27,21 @@ course: .venv/lab.ready
 course-app: .venv/course.ready
 	$(BIN)/voila notebooks/course
 
+# As many processes as there are cores, four at most, of one thread each; a file's tests stay in one of them.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
+
 test: .venv/test.ready browser
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: .venv/test.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+# The notice that it silences is about the next version of mkdocs.
+docs: .venv/test.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Every ">=" becomes "==": the lower bounds are versions that the tests have seen.
 lowest: browser
@@ -65,7 +72,7 @@ screenshots: .venv/test.ready browser
 
 .venv/lab.ready: extras = lab
 .venv/course.ready: extras = lab,course
-.venv/test.ready: extras = lab,test,dev,benchmark
+.venv/test.ready: extras = lab,test,dev,docs,benchmark
 .venv/%.ready: pyproject.toml constraints.txt .venv/torch.ready
 	@echo "Installing qwidgets with the extras $(extras) into .venv"
 	@$(BIN)/pip install --quiet -c constraints.txt -e '.[$(extras)]'
@@ -82,4 +89,4 @@ browser:
 	fi
 
 clean:
-	rm -rf .venv .venv-lowest
+	rm -rf .venv .venv-lowest site
