@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 OnProgress = Callable[[str, int, int], None]
-"""OnProgress what is done, how many steps of it are over, and how many there are."""
+"""Called with what is done, how many steps of it are over, and how many there are."""
 
 
 class Stopped(Exception):

@@ -19,7 +19,14 @@ from qwidgets.errors import PlanError
 from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
 from qwidgets.network import Row
-from qwidgets.tuning import NumberFormat, masks, plan_formats, shared_constants
+from qwidgets.tuning import (
+    NumberFormat,
+    has_accumulator,
+    has_one_accumulator,
+    has_output_channels_first,
+    masks,
+    why_not_per_channel,
+)
 
 Scheme = Callable[..., FixedPoint]
 
@@ -65,9 +72,9 @@ def propose(
     if masks(calibration, row):
         return None
     histogram = calibration[row.name]
-    if per_channel and plan_formats.has_accumulator(row) and shared_constants.has_one_accumulator(calibration, row):
+    if per_channel and has_accumulator(row) and has_one_accumulator(calibration, row):
         return ACCUMULATOR
-    whole = plan_formats.why_not_per_channel(row) or not shared_constants.has_output_channels_first(calibration, row)
+    whole = why_not_per_channel(row) or not has_output_channels_first(calibration, row)
     if not per_channel or whole:
         return choose(name, histogram, word_length, **options)
     values = calibration.values(row.name)

@@ -26,7 +26,7 @@ from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.progress import Progress
 from qwidgets.simulation import captured
-from qwidgets.tuning import Format, PlanState, Rounding, accumulator_room
+from qwidgets.tuning import Format, PlanState, Rounding, leave_as_before
 
 DAMPINGS = (0.01, 0.1, 1.0)
 """Shares of the mean of the Hessian's diagonal that are added to it, so that few data do not decide too much."""
@@ -113,7 +113,7 @@ def _with_room(plan: PlanState, row: str, fitted: Tensor, fmt: Format) -> Format
     assert plan.calibration is not None  # recapturing asks for one
     values = fitted.to(plan.calibration.values(row).dtype)
     after = plan.calibration.with_values({row: values})
-    return accumulator_room.leave_as_before(plan.calibration, plan.committed, {row: fmt}, after)[row]
+    return leave_as_before(plan.calibration, plan.committed, {row: fmt}, after)[row]
 
 
 def _rounded(

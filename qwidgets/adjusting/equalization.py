@@ -30,7 +30,15 @@ from qwidgets.histograms import BitHistogram
 from qwidgets.network import Network, Operation
 from qwidgets.progress import Progress
 from qwidgets.simulation import captured
-from qwidgets.tuning import Adjustments, ChannelGroup, Format, PlanState, accumulator_room, channel_groups
+from qwidgets.tuning import (
+    Adjustments,
+    ChannelGroup,
+    Format,
+    PlanState,
+    find_channel_groups,
+    leave_as_before,
+    weight_factors,
+)
 
 MOST = 64.0
 """A channel that stays below the largest one by more than this factor is treated as if it did so by this: one that is
@@ -43,7 +51,7 @@ def equalize(model: nn.Module, plan: PlanState, data: Iterable[Any], progress: P
     The windows of all tensors that change are chosen anew, with least squares, at their word lengths.
     """
     original = captured(model, plan)
-    groups = [group for group in channel_groups.find(original) if not set(group.rows) & plan.locked]
+    groups = [group for group in find_channel_groups(original) if not set(group.rows) & plan.locked]
     before = plan.adjustments
     network = before.applied(original)
     divided = divide(network, model, data)
@@ -62,7 +70,7 @@ def equalize(model: nn.Module, plan: PlanState, data: Iterable[Any], progress: P
         assert plan.calibration is not None  # `captured` asks for one
         calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
         chosen = {row: _anew(plan.committed[row], row, calibration) for row in changed}
-        formats = accumulator_room.leave_as_before(plan.calibration, plan.committed, chosen, calibration)
+        formats = leave_as_before(plan.calibration, plan.committed, chosen, calibration)
         verdict = judging.verdict(adjusted, {**plan.committed, **formats}, after)
         if not verdict.is_better:
             return Unchanged(f"channels are better as they are: equalized, {verdict}")
@@ -88,7 +96,7 @@ def _scaled(original: Network, before: Adjustments, groups: list[ChannelGroup], 
     for layer in original.layers:
         shape, node = tuple(original.parameters[layer.weight_row].shape), layer.head
         of_groups = int(node.args[6]) if len(node.args) > 6 and isinstance(node.args[6], int) else 1
-        found = channel_groups.weight_factors(layer, given, shape, of_groups)
+        found = weight_factors(layer, given, shape, of_groups)
         if found:
             factors[layer.weight_row] = _times(factors.get(layer.weight_row), found)
         if node in given and layer.bias_row is not None:

@@ -6,7 +6,8 @@ pressed.
 
 from torch import Tensor
 
-from qwidgets.calibration.calibration import WHOLE_BATCHES, Calibration
+from qwidgets.calibration.calibration import Calibration
+from qwidgets.calibration.counted import WHOLE_BATCHES
 from qwidgets.calibration.interruption import undisturbed
 from qwidgets.histograms import BitHistogram, move_counts
 

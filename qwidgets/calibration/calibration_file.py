@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from qwidgets.errors import DataError, FileError
-from qwidgets.files import checked_json, path_of, replacing, source_of
+from qwidgets.files import check_json, json_schema, parse_json, path_of, replacing, source_of
 from qwidgets.histograms import BitHistogram
 from qwidgets.network import InputSpec, Row, Sum
 
@@ -87,12 +87,12 @@ def read(
             text = metadata.get(_KEY)
             if text is None:
                 raise FileError(f"{path} is a safetensors file, but no calibration of this package")
-            header = checked_json.parse(text)
+            header = parse_json(text)
             if not isinstance(header, dict) or type(header.get("schema")) is not int:
                 raise DataError("its header is no object with the version of its layout")
             if header["schema"] > SCHEMA:
                 raise FileError(f"{path} has layout {header['schema']!r}; this package reads up to {SCHEMA}: update it")
-            checked_json.check(header, checked_json.schema("qwidgets.calibration", "calibration.schema.json"))
+            check_json(header, json_schema("qwidgets.calibration", "calibration.schema.json"))
             if header["grid"] != BitHistogram.GRID:
                 raise FileError(
                     f"{path} counts on another grid: {header['grid']}, here {BitHistogram.GRID}; calibrate again"

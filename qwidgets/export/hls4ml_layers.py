@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.errors import FormatError
-from qwidgets.export.hls4ml_operation import HlsOperation, Piece, holding, written
+from qwidgets.export.hls4ml_operation import HlsOperation, Piece, holding, type_text
 from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, in_steps
 from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Codes
@@ -89,7 +89,7 @@ def _bias(operation: HlsOperation, lsb: int) -> tuple[Tensor, str]:
 def _constant_type(fmt: FixedPoint) -> str:
     """Constants are rounded already: where ap_fixed has no such rounding, any other leaves them as they are."""
     try:
-        return written(fmt)
+        return type_text(fmt)
     except FormatError:
         return holding(Codes.of(fmt))
 

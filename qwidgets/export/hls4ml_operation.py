@@ -98,7 +98,7 @@ def holding(codes: Codes) -> str:
     return f"ap_ufixed<{bits},{bits + codes.lsb}>"
 
 
-def written(fmt: FixedPoint) -> str:
+def type_text(fmt: FixedPoint) -> str:
     """Give the type of a tensor that codes are made for while the network runs.
 
     Raises

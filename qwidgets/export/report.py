@@ -25,7 +25,21 @@ from qwidgets.errors import PlanError
 from qwidgets.export.registry import Export, register_export
 from qwidgets.files import replacing
 from qwidgets.histograms import Preview
-from qwidgets.pictures import BitRange, figures, heat_picture, parts, window_of, written
+from qwidgets.pictures import (
+    LIMITS,
+    BitRange,
+    Severity,
+    Window,
+    format_text,
+    levels,
+    number_text,
+    paint_row,
+    parts,
+    percent_text,
+    severity_of,
+    to_png,
+    window_of,
+)
 from qwidgets.tuning import Commit, PlanState
 from qwidgets.validation import validate
 
@@ -40,7 +54,7 @@ class Figure:
     """A number of the table, as text, and how much attention it deserves."""
 
     text: str
-    severity: figures.Severity = ""
+    severity: Severity = ""
 
 
 def write(plan: PlanState, path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
@@ -102,7 +116,7 @@ def _page(plan: PlanState, validation: pd.DataFrame | None) -> str:
         severe=[row for row in rows if row["severity"] == "severe"],
         notable=[row for row in rows if row["severity"] == "notable"],
         most_named=MOST_NAMED,
-        limits=figures.LIMITS,
+        limits=LIMITS,
         adjustments=list(_adjustments(plan)),
         history=[_commit(commit) for commit in reversed(plan.history)],
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -189,10 +203,10 @@ def _row(
     }
 
 
-def _strip(counts: "pd.Series[int]", bits: BitRange, window: heat_picture.Window) -> str:
+def _strip(counts: "pd.Series[int]", bits: BitRange, window: Window) -> str:
     """Give one row of the heat map, a pixel high, as the address of a picture."""
-    level = heat_picture.levels(bits.counts(counts))
-    png = heat_picture.png(heat_picture.paint_row(level, bits, window, window, 1))
+    level = levels(bits.counts(counts))
+    png = to_png(paint_row(level, bits, window, window, 1))
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
@@ -201,15 +215,15 @@ def _share(preview: Preview | None, which: str) -> Figure:
         return Figure("–")
     values = int(getattr(preview, which))
     percent = 100 * values / max(preview.count, 1)
-    text = figures.percent(values, preview.count)
+    text = percent_text(values, preview.count)
     if values and not preview.exact and not text.startswith("<"):
         text = f"≤ {text}"
-    return Figure(text, figures.severity(f"{which}_percent", percent))
+    return Figure(text, severity_of(f"{which}_percent", percent))
 
 
 def _sqnr(value: float, about: str) -> Figure:
-    text = figures.number(value, "dB")
-    return Figure(f"{about}{text}" if np.isfinite(value) else text, figures.severity("sqnr_db", value))
+    text = number_text(value, "dB")
+    return Figure(f"{about}{text}" if np.isfinite(value) else text, severity_of("sqnr_db", value))
 
 
 def _validated(validation: pd.DataFrame) -> dict[str, Any]:
@@ -232,10 +246,10 @@ def _adjustments(plan: PlanState) -> Iterator[tuple[str, str]]:
     for name in plan:
         changes = []
         for factor in adjustments.factors.get(name, ()):
-            lowest, highest = (figures.number(float(edge)) for edge in (factor.min(), factor.max()))
+            lowest, highest = (number_text(float(edge)) for edge in (factor.min(), factor.max()))
             changes.append(f"channels multiplied by {lowest} … {highest}")
         if name in adjustments.shifts:
-            changes.append(f"shifted by up to {figures.number(float(np.abs(adjustments.shifts[name]).max()))}")
+            changes.append(f"shifted by up to {number_text(float(np.abs(adjustments.shifts[name]).max()))}")
         if name in adjustments.roundings:
             rounding = adjustments.roundings[name]
             state = "" if rounding.fmt == plan.committed[name] else " (not in force: its format was changed since)"
@@ -246,7 +260,7 @@ def _adjustments(plan: PlanState) -> Iterator[tuple[str, str]]:
 
 
 def _commit(commit: Commit) -> dict[str, Any]:
-    changes = [(name, written(old), written(new)) for name, (old, new) in commit.changes.items() if old != new]
+    changes = [(name, format_text(old), format_text(new)) for name, (old, new) in commit.changes.items() if old != new]
     return {
         "when": commit.when,
         "who": commit.who,

@@ -17,7 +17,7 @@ from qwidgets.export import hls4ml_slopes  # noqa: F401  registers its translati
 from qwidgets.export.export_input import network_of_fixed_sizes, required
 from qwidgets.export.hls4ml_layers import TRANSLATIONS, identity
 from qwidgets.export.hls4ml_names import input_name, layer_name
-from qwidgets.export.hls4ml_operation import HlsOperation, Piece, Types, holding, written
+from qwidgets.export.hls4ml_operation import HlsOperation, Piece, Types, holding, type_text
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Operation
 from qwidgets.simulation import Parameter, QuantizedNetwork
@@ -265,7 +265,7 @@ class _Translation:
         fmt = self._program.formats[end.slot]
         assert isinstance(fmt, FixedPoint)
         try:
-            return written(fmt)
+            return type_text(fmt)
         except FormatError as error:
             raise ExportError(f"hls4ml cannot take the format of {end.slot!r}: {error}") from None
 

@@ -4,6 +4,7 @@ Values only: nothing here knows of networks, data or histograms.
 """
 
 from qwidgets.formats.accumulator_format import ACCUMULATOR, AccumulatorFormat, in_steps, stored
+from qwidgets.formats.arithmetic import as_array, round_in_place, scale_floats
 from qwidgets.formats.fixed_point import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.formats.per_channel import CHANNELS_FIRST, PerChannel
 
@@ -17,6 +18,9 @@ __all__ = [
     "AccumulatorFormat",
     "FixedPoint",
     "PerChannel",
+    "as_array",
     "in_steps",
+    "round_in_place",
+    "scale_floats",
     "stored",
 ]

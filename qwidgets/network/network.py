@@ -38,8 +38,9 @@ from qwidgets.network.folding import compute, evaluate, fold
 from qwidgets.network.fusion import fold as fold_batch_norm
 from qwidgets.network.fusion import scale_and_shift
 from qwidgets.network.inputs import FreeSizes, InputSpec, TensorSpec
-from qwidgets.network.operation import Layer, Operation, Operations, read_operations
+from qwidgets.network.operation import Layer, Operation
 from qwidgets.network.origin import Origin
+from qwidgets.network.read_operations import Operations, read_operations
 from qwidgets.network.rows import Row, Rows, digest_of, find_rows, shape_of
 from qwidgets.network.tracing import device_of, graph_of, trace
 

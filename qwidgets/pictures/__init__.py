@@ -1,23 +1,38 @@
 """What a plan looks like without a widget: the bit heat map as pixels, figures as text, and which of them stand out."""
 
-from qwidgets.pictures.figures import BACKGROUNDS, LIMITS, Severity, escaped, number, percent, problems, severity
-from qwidgets.pictures.heat_picture import BitRange, Window
+from qwidgets.pictures.figures import (
+    BACKGROUNDS,
+    LIMITS,
+    Severity,
+    escaped,
+    number_text,
+    percent_text,
+    problems,
+    severity_of,
+)
+from qwidgets.pictures.format_words import format_text, parts
+from qwidgets.pictures.heat_picture import MOST_COLUMNS, BitRange, Pixels, Window, levels, paint_row, stacked, to_png
 from qwidgets.pictures.plan_picture import picture, window_of
-from qwidgets.pictures.written import parts, written
 
 __all__ = [
     "BACKGROUNDS",
     "LIMITS",
+    "MOST_COLUMNS",
     "BitRange",
+    "Pixels",
     "Severity",
     "Window",
     "escaped",
-    "number",
+    "format_text",
+    "levels",
+    "number_text",
+    "paint_row",
     "parts",
-    "percent",
+    "percent_text",
     "picture",
     "problems",
-    "severity",
+    "severity_of",
+    "stacked",
+    "to_png",
     "window_of",
-    "written",
 ]

@@ -21,12 +21,12 @@ LIMITS = {"underflow_percent": (10.0, 40.0), "overflow_percent": (0.1, 1.0), "sq
 """From where on a figure is notable, and severe. SQNR is bad when it is low."""
 
 
-def severity(column: str, value: float) -> Severity:
+def severity_of(column: str, value: float) -> Severity:
     """How much attention a figure of the plan's table deserves.
 
     Examples
     --------
-    >>> severity("sqnr_db", 12.0), severity("overflow_percent", 3.0), severity("underflow_percent", math.nan)
+    >>> severity_of("sqnr_db", 12.0), severity_of("overflow_percent", 3.0), severity_of("underflow_percent", math.nan)
     ('notable', 'severe', '')
     """
     notable, severe = LIMITS[column]
@@ -41,17 +41,19 @@ def problems(table: pd.DataFrame) -> "pd.Series[bool]":
     flagged = pd.Series(data=False, index=table.index)
     for column in LIMITS:
         values = table[column].astype(float)
-        flagged |= pd.Series([bool(severity(column, value)) for value in values], index=table.index)
+        flagged |= pd.Series([bool(severity_of(column, value)) for value in values], index=table.index)
     return flagged
 
 
-def number(value: float, unit: str = "") -> str:
+def number_text(value: float, unit: str = "") -> str:
     """A figure as people read it: few digits, no exponent where none is needed.
 
     Examples
     --------
-    >>> number(12.4321, "dB"), number(0.000012345), number(math.inf, "dB"), number(math.nan), number(-0.01, "dB")
-    ('12.4 dB', '1.23e-05', '∞ dB', '–', '0.0 dB')
+    >>> [number_text(value, "dB") for value in (12.4321, math.inf, math.nan, -0.01)]
+    ['12.4 dB', '∞ dB', '–', '0.0 dB']
+    >>> number_text(0.000012345)
+    '1.23e-05'
     """
     if math.isnan(value):
         return "–"
@@ -64,12 +66,12 @@ def number(value: float, unit: str = "") -> str:
     return f"{text} {unit}".strip()
 
 
-def percent(part: int, whole: int) -> str:
+def percent_text(part: int, whole: int) -> str:
     """A share as people read it: never 0 % of something, and never 100 % of not everything.
 
     Examples
     --------
-    >>> percent(3, 8), percent(1, 1_000_000), percent(999_999, 1_000_000), percent(0, 5)
+    >>> percent_text(3, 8), percent_text(1, 1_000_000), percent_text(999_999, 1_000_000), percent_text(0, 5)
     ('37.5 %', '< 0.01 %', '> 99.99 %', '0 %')
     """
     if not part or not whole:

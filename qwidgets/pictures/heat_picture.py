@@ -91,7 +91,7 @@ def stacked(rows: Sequence[Pixels]) -> Pixels:
     return np.concatenate(rows)
 
 
-def png(pixels: Pixels) -> bytes:
+def to_png(pixels: Pixels) -> bytes:
     """Pack painted rows as a PNG, white where nothing is."""
     image = Image.fromarray(pixels)
     image = image.convert("P")

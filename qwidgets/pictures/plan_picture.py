@@ -12,7 +12,7 @@ def picture(plan: PlanState) -> str:
     if plan.calibration is None or not len(plan):
         return ""
     pixels, bits = paint(plan)
-    data = base64.b64encode(heat_picture.png(pixels)).decode()
+    data = base64.b64encode(heat_picture.to_png(pixels)).decode()
     below = " and below" if bits.bottom_is_open else ""
     columns = f"a column per power of two from 2^{bits.top} to 2^{bits.bottom}{below}"
     return f'<img alt="Bit heat map: a row per tensor, {columns}" src="data:image/png;base64,{data}">'

@@ -1,6 +1,6 @@
 """What a workbench does beside a notebook, without a screen: jobs, results of drafts and commits, batches held back."""
 
-from qwidgets.session.background import CalibrationRun, twin_of
+from qwidgets.session.background import CalibrationRun
 from qwidgets.session.job_queue import Job, JobQueue, Pace
 from qwidgets.session.live_validation import Checked, LiveValidation, Material
 from qwidgets.session.results_cache import SHARES, Evaluate, Result, ResultsCache
@@ -23,5 +23,4 @@ __all__ = [
     "ResultsCache",
     "Throttle",
     "can_be_read_again",
-    "twin_of",
 ]

@@ -3,7 +3,6 @@
 Nothing here draws. What is to be told goes through the functions that were given, which look after locks themselves.
 """
 
-import copy
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,16 +10,6 @@ from typing import Any
 from torch import nn
 
 from qwidgets.calibration import Calibration, calibration_steps
-
-
-def twin_of(model: nn.Module) -> nn.Module:
-    """A model of the same modules that shares the parameters and buffers of a model.
-
-    Capturing puts stand-ins in the place of a model's parameters for some seconds. On another thread that must not
-    happen to the model that the notebook has in its hands.
-    """
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, shared)
 
 
 class CalibrationRun:
@@ -31,9 +20,9 @@ class CalibrationRun:
     model, data
         See :func:`qwidgets.calibrate`.
     on_step
-        OnProgress the calibration after the capture and after each batch.
+        Called with the calibration after the capture and after each batch.
     on_end
-        OnProgress the error that ended the run, or None, when it is over. What was counted stays.
+        Called with the error that ended the run, or None, when it is over. What was counted stays.
     """
 
     def __init__(
@@ -43,7 +32,7 @@ class CalibrationRun:
         on_step: Callable[[Calibration], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        self._model, self._data = twin_of(model), data
+        self._model, self._data = model, data
         self._on_step, self._on_end = on_step, on_end
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qwidgets-calibration", daemon=True)

@@ -31,16 +31,19 @@ class Pace:
     seconds: float
 
     def __str__(self) -> str:
-        if not self.done:
-            return f"{self.what} …"
+        return f"{self.what}: {self.figures}" if self.done else f"{self.what} …"
+
+    @property
+    def figures(self) -> str:
+        """How far, how fast, how long to go."""
         parts = [f"{self.done:,} {self.unit}" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}"]
-        if self.seconds > 0:
+        if self.done and self.seconds > 0:
             rate = self.done / self.seconds
             parts.append(f"{rate:.2g}/s" if rate < 100 else f"{rate:,.0f}/s")
             if self.total is not None and self.total > self.done:
                 left = (self.total - self.done) / rate
                 parts.append(f"{left:.0f} s left" if left < 100 else f"{left / 60:.0f} min left")
-        return f"{self.what}: {' · '.join(parts)}"
+        return " · ".join(parts)
 
 
 class Job:
@@ -87,9 +90,9 @@ class JobQueue:
     name
         Of the thread.
     on_pace
-        OnProgress how far the job at hand is; None when the lane is empty.
+        Called with how far the job at hand is; None when the lane is empty.
     on_error
-        OnProgress what a job raised; the others go on.
+        Called with what a job raised; the others go on.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ It decides what is measured when, and on which data; `measured` remembers, `lane
 told. It draws nothing, and changes neither the plan nor the model.
 """
 
+import copy
 import dataclasses
 import math
 import threading
@@ -14,7 +15,6 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.plan import Plan
-from qwidgets.session.background import twin_of
 from qwidgets.session.job_queue import Job, JobQueue, Pace
 from qwidgets.session.results_cache import (
     Captured,
@@ -118,11 +118,11 @@ class LiveValidation:
     material
         The network and the data.
     on_measured
-        OnProgress when more is known.
+        Called when more is known.
     on_pace
-        OnProgress how far the job at hand is; None when there is none.
+        Called with how far the job at hand is; None when there is none.
     on_error
-        OnProgress what went wrong; the plan and the model are as they were.
+        Called with what went wrong; the plan and the model are as they were.
 
     Attributes
     ----------
@@ -157,7 +157,9 @@ class LiveValidation:
         self._model = material.model
         self._captured = None if material.model is None else Captured(material.model)
         # The user's function may do what it likes with its model, and the notebook has that one in its hands.
-        self._evaluated_model = None if material.model is None or material.evaluate is None else twin_of(material.model)
+        self._evaluated_model = (
+            None if material.model is None or material.evaluate is None else _twin_of(material.model)
+        )
         self._quick, self._long, self._user = (
             JobQueue(name, self._tell_pace, on_error) for name in ("draft", "validation", "evaluation")
         )
@@ -318,3 +320,9 @@ def _unit(plan: Plan) -> str:
     inputs = [row for row in plan.rows if row.kind == "input"]
     is_image = len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].shape[1] in (1, 3, 4)
     return "images" if is_image else "samples"
+
+
+def _twin_of(model: nn.Module) -> nn.Module:
+    """Give a model of the same modules that shares the parameters and buffers of a model."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared)

@@ -151,7 +151,7 @@ class Reading:
     data
         Batches.
     on_batch
-        OnProgress the number of samples read so far, before each batch and at the end.
+        Called with the number of samples read so far, before each batch and at the end.
     stopped
         Asked before each batch; where it gives True the data ends there.
     """

@@ -6,7 +6,7 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.errors import FormatError, PlanError
-from qwidgets.pictures import written
+from qwidgets.pictures import format_text
 from qwidgets.simulation import Program, captured
 from qwidgets.targets import format_rules, graph_rules, pair_sums
 from qwidgets.targets.format_rules import Misfit
@@ -94,7 +94,7 @@ def _table(plan: PlanState, found: Iterable[Misfit]) -> pd.DataFrame:
     records = [
         (plan.network, "network", "", misfit.reason, misfit.remedy)
         if misfit.name is None
-        else (misfit.name, plan.row(misfit.name).kind, written(plan[misfit.name]), misfit.reason, misfit.remedy)
+        else (misfit.name, plan.row(misfit.name).kind, format_text(plan[misfit.name]), misfit.reason, misfit.remedy)
         for misfit in sorted(found, key=lambda misfit: len(order) if misfit.name is None else order[misfit.name])
     ]
     return pd.DataFrame.from_records(records, columns=COLUMNS).astype("str").set_index("name")

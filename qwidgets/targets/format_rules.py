@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel
 from qwidgets.network import Row
 from qwidgets.targets.target import Target, storage
-from qwidgets.tuning import Format, plan_formats
+from qwidgets.tuning import ACCUMULATING, Format
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def of_format(target: Target, row: Row, fmt: Format, output: Format) -> Iterator
         if not target.floats:
             yield Misfit(row.name, f"stays in float, and {target.title} has no float", _proposal(target, row))
         return
-    if row.kind == "bias" and row.operation in plan_formats.ACCUMULATING and target.bias != "any":
+    if row.kind == "bias" and row.operation in ACCUMULATING and target.bias != "any":
         if target.bias == "accumulator" and not isinstance(fmt, AccumulatorFormat):
             yield Misfit(
                 row.name,

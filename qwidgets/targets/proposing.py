@@ -14,7 +14,7 @@ from qwidgets.targets import format_rules, graph_rules
 from qwidgets.targets.pair_sums import SAFE_WEIGHT_BITS
 from qwidgets.targets.registry import find
 from qwidgets.targets.target import Target, storage
-from qwidgets.tuning import Format, PlanState, Room, accumulator_room, plan_formats, shared_constants
+from qwidgets.tuning import Format, PlanState, Room, has_accumulator, has_one_accumulator, leave_room
 
 
 def propose(
@@ -64,7 +64,7 @@ def propose(
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
         _share(graph_rules.sharing(target, captured(plan.model, plan)), chosen, formats)
-    room = accumulator_room.leave(
+    room = leave_room(
         calibration,
         formats,
         chosen,
@@ -115,10 +115,10 @@ def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats:
 
 def _sums_with(target: Target, calibration: Calibration, row: Row) -> bool:
     """Whether a tensor is a bias that is to have the step of its layer's sums."""
-    if target.bias == "any" or not plan_formats.has_accumulator(row):
+    if target.bias == "any" or not has_accumulator(row):
         return False
     # A layer that is called again may sum in another step.
-    return shared_constants.has_one_accumulator(calibration, row)
+    return has_one_accumulator(calibration, row)
 
 
 def _fitting(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qwidgets.formats import FixedPoint, arithmetic
+from qwidgets.formats import FixedPoint, as_array, round_in_place, scale_floats
 
 Floats = npt.NDArray[np.float64]
 
@@ -216,12 +216,12 @@ def bit_table(values: Floats, fmt: FixedPoint) -> pd.DataFrame:
     )
 
 
-def story(value: float, fmt: FixedPoint) -> tuple[str, ...]:
+def story_of(value: float, fmt: FixedPoint) -> tuple[str, ...]:
     """Tell in sentences what becomes of one value: divided into steps, rounded, made to fit, read back.
 
     Examples
     --------
-    >>> for sentence in story(16.25, FixedPoint(8, 3, overflow="wrap")):
+    >>> for sentence in story_of(16.25, FixedPoint(8, 3, overflow="wrap")):
     ...     print(sentence)
     16.25 is 130 steps of 0.125.
     130 does not fit: 8 bits hold -128 to 127. It takes the bits 010000010.
@@ -267,10 +267,10 @@ def _kept(quantized: float, fmt: FixedPoint) -> str:
 
 def _rounded(values: Floats, fmt: FixedPoint) -> Floats:
     """The values in steps, rounded as the format does, whatever their size."""
-    xp, array = arithmetic.as_array(values)
+    xp, array = as_array(values)
     with np.errstate(all="ignore"):
-        codes = arithmetic.scale_floats(xp, array, fmt.fraction_length, False, None, fmt.rounding in ("floor", "ceil"))
-        arithmetic.round_in_place(xp, codes, fmt.rounding)
+        codes = scale_floats(xp, array, fmt.fraction_length, False, None, fmt.rounding in ("floor", "ceil"))
+        round_in_place(xp, codes, fmt.rounding)
     result: Floats = codes
     return result
 

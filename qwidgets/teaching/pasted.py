@@ -73,12 +73,12 @@ def read_numbers(text: str) -> Pasted:
     return Pasted(text, np.array(values, np.float64), tuple(faults))
 
 
-def written(values: npt.NDArray[np.float64]) -> str:
+def values_text(values: npt.NDArray[np.float64]) -> str:
     """Write numbers so that `read_numbers` reads the same ones.
 
     Examples
     --------
-    >>> written(np.array([0.1, -2.0]))
+    >>> values_text(np.array([0.1, -2.0]))
     '0.1, -2.0'
     """
     return ", ".join(map(repr, values.tolist()))

@@ -16,7 +16,7 @@ from typing import Any
 
 from qwidgets.calibration import Calibration
 from qwidgets.errors import EditedFileWarning, FileError, FormatError, PlanError
-from qwidgets.files import checked_json, replacing, source_of
+from qwidgets.files import check_json, json_checksum, json_schema, parse_json, replacing, source_of
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram
 from qwidgets.network import Row
@@ -94,7 +94,7 @@ def write(path: str | os.PathLike[str], network: str, digest: str, rows: Mapping
         content["adjustments"] = adjustments_file.packed(snapshot.adjustments, _packed)
     with replacing(path) as temporary:
         head = {"qwidgets": "plan", "schema": SCHEMA}
-        checksum = checked_json.checksum({**head, **content})
+        checksum = json_checksum({**head, **content})
         text = json.dumps({**head, "checksum": checksum, **content}, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -109,7 +109,7 @@ def read(path: str | os.PathLike[str]) -> PlanContent:
     """
     path = source_of(path, MOST_BYTES)
     try:
-        content = checked_json.parse(path.read_text(encoding="utf-8-sig"))  # some editors write a mark at the start
+        content = parse_json(path.read_text(encoding="utf-8-sig"))  # some editors write a mark at the start
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -119,14 +119,14 @@ def read(path: str | os.PathLike[str]) -> PlanContent:
     if type(content.get("schema")) is not int or content["schema"] > SCHEMA:
         raise FileError(f"{path} has layout {content.get('schema')!r}; this package reads up to {SCHEMA}: update it")
     try:
-        checked_json.check(content, checked_json.schema("qwidgets.tuning", "plan.schema.json"))
+        check_json(content, json_schema("qwidgets.tuning", "plan.schema.json"))
         saved = content.pop("checksum", None)
         found = _content(path, content, edited=saved == EDITED)
     except ValueError as error:
         raise FileError(f"{path} is damaged: {error}") from error
     if saved == EDITED:
         warnings.warn(f"{path} was edited by hand; the plan's history says so", EditedFileWarning, stacklevel=3)
-    elif saved != (checked_json.checksum(content) if content["schema"] >= CHECKED_SINCE else None):
+    elif saved != (json_checksum(content) if content["schema"] >= CHECKED_SINCE else None):
         raise FileError(f"{path} is not what was saved: its checksum is another. {_ADVICE}")
     return found
 

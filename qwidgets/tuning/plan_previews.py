@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qwidgets.calibration import Calibration
 from qwidgets.errors import FormatError
-from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel, arithmetic
+from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel, round_in_place
 from qwidgets.histograms import Preview
 from qwidgets.tuning.snapshot import Format, NumberFormat
 
@@ -93,7 +93,7 @@ class Effect:
         scaled = values / torch.from_numpy(fmt.steps).reshape(-1, 1)
         scaled = torch.where(scaled == 0, values.sign() * 0.25, scaled)  # too small for a float64, but on its side of 0
         rounded = scaled.numpy().copy()
-        arithmetic.round_in_place(np, rounded, fmt.rounding)
+        round_in_place(np, rounded, fmt.rounding)
         channel = fmt[0]
         outside = (rounded < channel.min / channel.step) | (rounded > channel.max / channel.step)
         over = torch.from_numpy(outside) & ~values.isnan()

@@ -66,7 +66,7 @@ COUNT = """() => {
     count('footer', foot, inside);
 }"""
 # The heat map as it is when it is painted anew, with the columns that it has.
-PICTURE = """(lambda h, m: __import__('base64').b64encode(h.png(h.stacked([
+PICTURE = """(lambda h, m: __import__('base64').b64encode(h.to_png(h.stacked([
     h.paint_row(
         h.levels(m._bits.counts(plan.calibration[name].msb_counts())), m._bits,
         (plan[name].msb, plan[name].lsb), (plan.committed[name].msb, plan.committed[name].lsb), m._row_height,

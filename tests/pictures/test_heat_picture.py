@@ -18,7 +18,7 @@ def colours(
     """The row painted for a tensor and read back from the PNG: red, green and blue by column of pixels."""
     bits = BitRange.over([series(counts)], [window, committed])
     row = heat_picture.paint_row(heat_picture.levels(bits.counts(series(counts))), bits, window, committed, 8)
-    picture = Image.open(io.BytesIO(heat_picture.png(row))).convert("RGB")
+    picture = Image.open(io.BytesIO(heat_picture.to_png(row))).convert("RGB")
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.asarray(picture, dtype=np.int64)[2]
     return pixels
 

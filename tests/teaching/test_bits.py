@@ -187,4 +187,4 @@ def test_a_negative_value_overflows_an_unsigned_format() -> None:
     ],
 )
 def test_the_story_of_a_value_tells_its_steps(value: float, fmt: FixedPoint, told: str) -> None:
-    assert told in " ".join(bits.story(value, fmt))
+    assert told in " ".join(bits.story_of(value, fmt))

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwidgets.errors import DataError
-from qwidgets.teaching import as_values, read_numbers, written
+from qwidgets.teaching import as_values, read_numbers, values_text
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False)))
 def test_what_is_written_is_read_again(values: list[float]) -> None:
-    pasted = read_numbers(written(np.array(values, np.float64)))
+    pasted = read_numbers(values_text(np.array(values, np.float64)))
     assert pasted.values.tolist() == values
     assert not pasted.faults
 

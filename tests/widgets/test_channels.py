@@ -249,7 +249,7 @@ def test_a_plan_without_a_calibration_has_no_channels_to_show(plan: Plan, tmp_pa
 
 def test_channels_are_read_and_written_as_people_do() -> None:
     assert channel_words.read(" 7, 0..2 ,1", 8) == (0, 1, 2, 7)
-    assert channel_words.written((0, 1, 2, 7), 8) == "0-2, 7"
+    assert channel_words.channels_text((0, 1, 2, 7), 8) == "0-2, 7"
     for text in ("7-3", "8", "-1", "1;2"):
         with pytest.raises(PlanError):
             channel_words.read(text, 8)

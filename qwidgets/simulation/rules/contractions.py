@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qwidgets.formats import arithmetic
+from qwidgets.formats import round_in_place
 from qwidgets.simulation.accumulation import Bilinear, Coded, Codes
 from qwidgets.simulation.rules.rule import Call, Exact, Operand, rule
 
@@ -121,7 +121,7 @@ def _aligned(values: Tensor, operand: Operand, lsb: int) -> Tensor:
     if operand.codes.lsb >= lsb:
         return values
     steps = values * math.ldexp(1.0, -lsb)
-    arithmetic.round_in_place(torch, steps, operand.rounding)
+    round_in_place(torch, steps, operand.rounding)
     return steps * math.ldexp(1.0, lsb)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qwidgets.formats import arithmetic
+from qwidgets.formats import round_in_place
 from qwidgets.network import CLAMPS, clamp_bounds
 from qwidgets.simulation.accumulation import Codes
 from qwidgets.simulation.rules.extremes import between
@@ -80,7 +80,7 @@ def _clamped_by_channel(x: Operand, least: object, most: object) -> Exact | None
 
 def _nearest_codes(bounds: Tensor, codes: Codes) -> Tensor:
     nearest = bounds.double() * math.ldexp(1.0, -codes.lsb)
-    arithmetic.round_in_place(torch, nearest, "half_away")
+    round_in_place(torch, nearest, "half_away")
     return nearest.clamp(codes.low, codes.high)
 
 

@@ -30,7 +30,7 @@ class BitBars(Holder):
     Parameters
     ----------
     on_brush
-        OnProgress the highest and the lowest bit when the person drags the brush.
+        Called with the highest and the lowest bit when the person drags the brush.
 
     Attributes
     ----------

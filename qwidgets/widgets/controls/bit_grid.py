@@ -10,7 +10,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from qwidgets.formats import FixedPoint
-from qwidgets.teaching import Columns, MsbCounts, Pasted, bits
+from qwidgets.teaching import (
+    MOST_PLACES,
+    Columns,
+    MsbCounts,
+    Pasted,
+    bits_of,
+    goes_on_below,
+    ideal_bits,
+    msb_of,
+    story_of,
+    wide_code,
+    word,
+)
 from qwidgets.widgets.controls.style import escaped
 
 Floats = npt.NDArray[np.float64]
@@ -110,14 +122,14 @@ def outcome_table(table: pd.DataFrame, stands_for: Sequence[int]) -> str:
 
 def story(value: float, fmt: FixedPoint) -> str:
     """What becomes of one value, step by step, with the bits that are dropped and those that are kept."""
-    sentences = "".join(f"<li>{escaped(sentence)}</li>" for sentence in bits.story(value, fmt))
+    sentences = "".join(f"<li>{escaped(sentence)}</li>" for sentence in story_of(value, fmt))
     pattern = ""
     if np.isfinite(value):
-        wide = bits.wide_code(value, fmt)
-        if len(wide.dropped) > bits.MOST_PLACES:
+        wide = wide_code(value, fmt)
+        if len(wide.dropped) > MOST_PLACES:
             wide = wide._replace(dropped=f"… {len(wide.dropped)} bits …")
         if fmt.overflow == "saturate":
-            wide = wide._replace(dropped="", kept=bits.word(fmt.to_integer(value), fmt))
+            wide = wide._replace(dropped="", kept=word(fmt.to_integer(value), fmt))
         dropped = f"<span class='qw-dropped'>{wide.dropped}</span>" if wide.dropped else ""
         pattern = f"<div class='qw-bits'>{dropped}<span class='qw-stored'>{wide.kept}</span></div>"
     return f"<ol>{sentences}</ol>{pattern}"
@@ -157,8 +169,8 @@ def _row(value: float, count: int, columns: Columns, fmt: FixedPoint | None, hig
     if not np.isfinite(value):
         told = "no bits stand for it" if np.isnan(value) else "larger than every bit"
         return f"<tr>{label}<td></td><td colspan='{len(columns.positions) + 1}' class='qw-quiet'>{told}</td></tr>"
-    digits = bits.bits_of(value, columns.top, columns.bottom)
-    msb = bits.msb_of(value)
+    digits = bits_of(value, columns.top, columns.bottom)
+    msb = msb_of(value)
     cells = []
     for bit, digit in zip(columns.positions, digits, strict=True):
         looks = ["qw-one"] if digit == "1" else []
@@ -167,9 +179,9 @@ def _row(value: float, count: int, columns: Columns, fmt: FixedPoint | None, hig
         looks += ["qw-point"] if bit == -1 else []
         # Zeros before the leading one and behind the last one are not part of the number.
         empty = digit == "0" and ((msb is None and bit != 0) or (msb is not None and bit > max(msb, 0)))
-        empty = empty or (digit == "0" and bit < 0 and not bits.goes_on_below(value, bit))
+        empty = empty or (digit == "0" and bit < 0 and not goes_on_below(value, bit))
         cells.append(f"<td class='{' '.join(looks)}'>{'' if empty else digit}</td>")
-    beyond = "…" if bits.goes_on_below(value, columns.bottom) else ""
+    beyond = "…" if goes_on_below(value, columns.bottom) else ""
     if msb is not None and msb > columns.top:
         cells[0] = "<td class='qw-quiet' title='its leading bits are further left'>…</td>"
     return f"<tr>{label}<td>{'-' if value < 0 else ''}</td>{''.join(cells)}<td class='qw-quiet'>{beyond}</td></tr>"
@@ -197,7 +209,7 @@ def _short(count: int) -> str:
 
 def _short_number(value: object) -> str:
     assert isinstance(value, float)
-    text = f"{value:.7g}" if np.isfinite(value) else bits.ideal_bits(value)
+    text = f"{value:.7g}" if np.isfinite(value) else ideal_bits(value)
     return text if len(text) <= 12 else f"{value:.4g}"
 
 

@@ -7,7 +7,7 @@ import ipywidgets
 import numpy as np
 import numpy.typing as npt
 
-from qwidgets.teaching import read_numbers, written
+from qwidgets.teaching import read_numbers, values_text
 from qwidgets.widgets.controls import bit_grid
 from qwidgets.widgets.controls.lifetime import Holder
 
@@ -24,7 +24,7 @@ class NumberInput(Holder):
     Parameters
     ----------
     on_numbers
-        OnProgress the numbers in the text when a person changed it.
+        Called with the numbers in the text when a person changed it.
     height
         In pixels; a box of one line is 32 high.
 
@@ -53,7 +53,7 @@ class NumberInput(Holder):
         short = values.size <= MOST_WRITTEN
         self._own = True
         try:
-            self.text.value = written(values) if short else ""
+            self.text.value = values_text(values) if short else ""
         finally:
             self._own = False
         self.text.placeholder = "type or paste numbers" if short else f"{values.size:,} values; type others here"

@@ -6,7 +6,7 @@ colour-blind people can tell (Okabe and Ito), translucent where it lies under te
 
 import ipywidgets
 
-from qwidgets.pictures import BACKGROUNDS, LIMITS, Severity, escaped, number, percent, problems, severity
+from qwidgets.pictures import BACKGROUNDS, LIMITS, Severity, escaped, number_text, percent_text, problems, severity_of
 
 __all__ = [
     "ACCENT",
@@ -17,10 +17,10 @@ __all__ = [
     "UNDERFLOW",
     "Severity",
     "escaped",
-    "number",
-    "percent",
+    "number_text",
+    "percent_text",
     "problems",
-    "severity",
+    "severity_of",
     "style_sheet",
 ]
 

@@ -27,11 +27,11 @@ class WindowControls(Holder):
     Parameters
     ----------
     on_move
-        OnProgress what to do with a format while a window is in motion.
+        Called with what to do with a format while a window is in motion.
     on_choose
-        OnProgress what to do with a format, once.
+        Called with what to do with a format, once.
     on_write
-        OnProgress the notation that was written.
+        Called with the notation that was written.
 
     Attributes
     ----------

@@ -11,8 +11,31 @@ import traitlets
 from qwidgets.formats import FixedPoint
 from qwidgets.histograms import BitHistogram
 from qwidgets.schemes import SCHEMES
-from qwidgets.teaching import PRESETS, STEPS, Columns, MsbCounts, Proposal, as_values, bits, examples, propose
-from qwidgets.widgets.controls import NumberInput, bit_grid, escaped, guarded, window_moves
+from qwidgets.teaching import (
+    PRESETS,
+    STEPS,
+    Columns,
+    MsbCounts,
+    Proposal,
+    as_values,
+    bit_table,
+    count_outcomes,
+    examples,
+    propose,
+)
+from qwidgets.widgets.controls import (
+    CELL,
+    LEFT,
+    NumberInput,
+    counts_html,
+    escaped,
+    grid_html,
+    guarded,
+    heat_map_html,
+    outcome_table,
+    story_html,
+    with_edges,
+)
 from qwidgets.widgets.teaching.column_bars import ColumnBars
 from qwidgets.widgets.teaching.teaching_view import TeachingView, in_words, row
 
@@ -63,7 +86,7 @@ class BitExplorer(TeachingView):
 
     def table(self) -> Any:
         """What becomes of each value, as a DataFrame: see `qwidgets.teaching.bits.bit_table`."""
-        return bits.bit_table(self.values, self.format)
+        return bit_table(self.values, self.format)
 
     def propose(self, scheme: str, word_length: int | None = None) -> str:
         """Take the window that a rule chooses, and give its reason in a sentence.
@@ -138,13 +161,13 @@ class BitExplorer(TeachingView):
         window = self.format if self.step == LAST_STEP else None
         self._columns = columns = Columns.covering(self.values, self.format, self._columns)
         found = MsbCounts.of(self.values, columns)
-        self._grid.value = bit_grid.grid(self.values, rows, columns, window, highlight=self.step >= 2)
-        self._counts.value = bit_grid.counts(found, columns)
-        self._heat.value = bit_grid.heat_map(found, columns, window)
+        self._grid.value = grid_html(self.values, rows, columns, window, highlight=self.step >= 2)
+        self._counts.value = counts_html(found, columns)
+        self._heat.value = heat_map_html(found, columns, window)
         self._show_columns(columns, window)
         self._show_parts()
         if window:
-            self._side.value = bit_grid.outcome_table(bits.bit_table(shown, window), [count for _, count in rows])
+            self._side.value = outcome_table(bit_table(shown, window), [count for _, count in rows])
             self._show_choices(rows)
             reason = self._reason
             self._why.value = escaped(reason.reason) if reason and reason.format == window else ""
@@ -158,11 +181,11 @@ class BitExplorer(TeachingView):
         self._bars.show("", positive, negative, window, window)
         self._controls.show(self.format, columns.top, columns.bottom, enabled=True)
         # The handles stand in the middle of the columns that they mean; a slider is 12 pixels wider than its rail.
-        label = bit_grid.LEFT + bit_grid.CELL // 2 - 4
+        label = LEFT + CELL // 2 - 4
         for slider in self._controls.sliders.children:
             slider.style.description_width = f"{label - 8}px"
             slider.layout.margin = "0"
-            slider.layout.width = f"{label + (len(columns.positions) - 1) * bit_grid.CELL + 12}px"
+            slider.layout.width = f"{label + (len(columns.positions) - 1) * CELL + 12}px"
 
     def _show_parts(self) -> None:
         """Put on the screen what belongs to the step; a figure that is made while hidden would stay blank."""
@@ -191,7 +214,7 @@ class BitExplorer(TeachingView):
         rows = examples(self.values)
         if rows:
             index, _ = rows[min(self._look.value or 0, len(rows) - 1)]
-            self._story.value = bit_grid.story(float(self.values[index]), self.format)
+            self._story.value = story_html(float(self.values[index]), self.format)
         else:
             self._story.value = ""
 
@@ -202,14 +225,14 @@ class BitExplorer(TeachingView):
         if self.step < LAST_STEP:
             step = STEPS[self.step - 1]
             return f"Step {self.step} of {LAST_STEP}: {step.title}. {step.sentence}"
-        found = bits.count_outcomes(self.values, self.format)
+        found = count_outcomes(self.values, self.format)
         told = ", ".join(f"{number:,} {name}" for name, number in found.items())
         return f"{in_words(self.format)}. Of {count:,} value{'s' if count > 1 else ''}: {told}."
 
     def _static_page(self) -> str:
         rows = examples(self.values)
         shown = self.values[[index for index, _ in rows]]
-        return f"<p>{self._describe()}</p>{bits.bit_table(shown, self.format).to_html(index=False)}"
+        return f"<p>{self._describe()}</p>{bit_table(shown, self.format).to_html(index=False)}"
 
     @guarded
     def _on_numbers(self, values: Any) -> None:
@@ -235,7 +258,7 @@ class BitExplorer(TeachingView):
 
     @guarded
     def _on_brush(self, msb: int, lsb: int) -> None:
-        self.format = window_moves.with_edges(self.format, msb, lsb, hold_length=self._controls.hold_length)
+        self.format = with_edges(self.format, msb, lsb, hold_length=self._controls.hold_length)
         self._redraw()
 
     @guarded

@@ -10,14 +10,14 @@ import traitlets
 
 from qwidgets.formats import FixedPoint
 from qwidgets.teaching import Line, as_values, bit_table, number_line
-from qwidgets.widgets.controls import NumberInput, bit_grid, guarded, labelled_axis, style
+from qwidgets.widgets.controls import ACCENT, BADGES, OVERFLOW, UNDERFLOW, NumberInput, guarded, labelled_axis
 from qwidgets.widgets.teaching.teaching_view import TeachingView, in_words, row
 
 COLOURS = {
-    "exact": style.ACCENT,
+    "exact": ACCENT,
     "precision loss": "#56b4e9",
-    "underflow": style.UNDERFLOW,
-    "overflow": style.OVERFLOW,
+    "underflow": UNDERFLOW,
+    "overflow": OVERFLOW,
 }
 VALUES = (-4.6, -0.2, 0.2, 0.75, 1.3, 2.0, 5.0)
 MOST_DRAWN = 500
@@ -80,7 +80,7 @@ class NumberLine(TeachingView):
         self._numbers = bqplot.Scatter(
             x=[0], y=[0], scales=scales, colors=["gray"], marker="rectangle", default_size=40, default_skew=0.96
         )
-        self._walls = bqplot.Lines(x=[0, 0], y=[0, 1], scales=scales, colors=[style.OVERFLOW], stroke_width=3)
+        self._walls = bqplot.Lines(x=[0, 0], y=[0, 1], scales=scales, colors=[OVERFLOW], stroke_width=3)
         self._arrows = bqplot.Lines(x=[[0, 0]], y=[[0, 0]], scales=scales, stroke_width=1.5, opacities=[0.8])
         self._points = bqplot.Scatter(x=[0], y=[0], scales=scales, default_size=48, stroke="white")
         self._tips = bqplot.Scatter(x=[0], y=[0], scales=scales, marker="triangle-down", default_size=40)
@@ -99,7 +99,7 @@ class NumberLine(TeachingView):
         self._values_box.show(self.values)
         self._seen = line = number_line(self.format, self.values)
         self._show_line(line)
-        colours = [COLOURS[outcome] for outcome in line.outcomes[:MOST_DRAWN]] or [style.ACCENT]
+        colours = [COLOURS[outcome] for outcome in line.outcomes[:MOST_DRAWN]] or [ACCENT]
         starts, ends = line.values[:MOST_DRAWN], line.quantized[:MOST_DRAWN]
         with self._arrows.hold_sync():
             self._arrows.x = [[start, end] for start, end in zip(starts, ends, strict=True)] or [[0, 0]]
@@ -151,9 +151,9 @@ class NumberLine(TeachingView):
 
 def _key(outcomes: Collection[str], more: str) -> str:
     parts = [
-        f"<span><i class='qw-key' style='background:{COLOURS[name]}'></i>{bit_grid.BADGES[name][1]} {name}</span>"
+        f"<span><i class='qw-key' style='background:{COLOURS[name]}'></i>{BADGES[name][1]} {name}</span>"
         for name in COLOURS
         if name in outcomes
     ]
-    walls = f"<span><i class='qw-key' style='background:{style.OVERFLOW};width:3px'></i>the ends of the range</span>"
+    walls = f"<span><i class='qw-key' style='background:{OVERFLOW};width:3px'></i>the ends of the range</span>"
     return f"<span class='qw-quiet'>{' &emsp; '.join(filter(None, (*parts, walls, more)))}</span>"

@@ -13,16 +13,36 @@ import traitlets
 
 from qwidgets.errors import DataError
 from qwidgets.formats import FixedPoint
-from qwidgets.teaching import Signal, signals
-from qwidgets.widgets.controls import close_tree, guarded, label_ticks, labelled_axis, style
+from qwidgets.teaching import (
+    Quantized,
+    Signal,
+    chirp,
+    quantize_signal,
+    read_signal,
+    rule_db,
+    signal_from_array,
+    sine,
+    sqnr_by_word_length,
+    to_wav,
+)
+from qwidgets.widgets.controls import (
+    ACCENT,
+    OVERFLOW,
+    close_tree,
+    escaped,
+    guarded,
+    label_ticks,
+    labelled_axis,
+    number_text,
+)
 from qwidgets.widgets.teaching.teaching_view import TeachingView, in_words, row
 
-MAKERS = {"sine": signals.sine, "chirp": signals.chirp}
+MAKERS = {"sine": sine, "chirp": chirp}
 OWN = "own signal"
 AMPLITUDE = 0.87
 """Nothing overflows in the four bits that one begins with."""
 LENGTHS = range(2, 17)
-ORIGINAL, QUANTIZED = "#888888", style.ACCENT
+ORIGINAL, QUANTIZED = "#888888", ACCENT
 
 
 class SineScope(TeachingView):
@@ -54,17 +74,17 @@ class SineScope(TeachingView):
     _state = ("format", "signal")
 
     def __init__(self, signal: Any = None, fmt: FixedPoint = FixedPoint(4, 3)) -> None:  # noqa: B008
-        super().__init__(fmt, signal=signals.sine(AMPLITUDE) if signal is None else signal)
+        super().__init__(fmt, signal=sine(AMPLITUDE) if signal is None else signal)
 
     @property
-    def result(self) -> signals.Quantized:
+    def result(self) -> Quantized:
         """The signal after the format as it is now."""
-        return signals.quantize_signal(self.signal, self.format)
+        return quantize_signal(self.signal, self.format)
 
     @traitlets.validate("signal")
     def _as_signal(self, proposal: Any) -> Signal:
         value = proposal["value"]
-        return value if isinstance(value, Signal) else signals.from_array(value)
+        return value if isinstance(value, Signal) else signal_from_array(value)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         kind = self.signal.name if self.signal.name in MAKERS else OWN
@@ -108,7 +128,7 @@ class SineScope(TeachingView):
         self._after = bqplot.Lines(scales=scales, colors=[QUANTIZED], stroke_width=2, interpolation="step-after")
         self._error = bqplot.Lines(
             scales={"x": self._time, "y": self._error_level},
-            colors=[style.OVERFLOW],
+            colors=[OVERFLOW],
             stroke_width=1,
             interpolation="step-after",
         )
@@ -122,15 +142,13 @@ class SineScope(TeachingView):
         scales = {"x": bits, "y": ratio}
         rule = bqplot.Lines(
             x=list(LENGTHS),
-            y=[signals.rule_db(n) for n in LENGTHS],
+            y=[rule_db(n) for n in LENGTHS],
             scales=scales,
             colors=[ORIGINAL],
             line_style="dashed",
         )
         self._curve = bqplot.Scatter(x=[2], y=[0], scales=scales, colors=[QUANTIZED], default_size=26)
-        self._here = bqplot.Scatter(
-            x=[2], y=[0], scales=scales, colors=[style.OVERFLOW], marker="diamond", default_size=90
-        )
+        self._here = bqplot.Scatter(x=[2], y=[0], scales=scales, colors=[OVERFLOW], marker="diamond", default_size=90)
         figure = _figure([rule, self._curve, self._here], bits, ratio, 190, "SQNR, dB")
         figure.axes[0].label = "word length, bits"
         label_ticks(figure.axes[1], {decibels: f"{decibels}" for decibels in (0, 25, 50, 75, 100)})
@@ -157,7 +175,7 @@ class SineScope(TeachingView):
         for mark, samples in ((self._before, before), (self._after, after), (self._error, error)):
             with mark.hold_sync():
                 mark.x, mark.y = places, samples
-        curve = signals.sqnr_by_word_length(self.signal, self.format, LENGTHS)
+        curve = sqnr_by_word_length(self.signal, self.format, LENGTHS)
         finite = curve[np.isfinite(curve)].clip(lower=0)
         with self._curve.hold_sync():
             self._curve.x, self._curve.y = finite.index.to_numpy(), finite.to_numpy()
@@ -170,8 +188,8 @@ class SineScope(TeachingView):
     def _table(self) -> str:
         result, fmt = self._seen, self.format
         lines = {
-            "SQNR, measured": style.number(result.sqnr_db, "dB"),
-            f"rule: 6.02 · {fmt.word_length} + 1.76": style.number(result.rule_db, "dB"),
+            "SQNR, measured": number_text(result.sqnr_db, "dB"),
+            f"rule: 6.02 · {fmt.word_length} + 1.76": number_text(result.rule_db, "dB"),
             "outside the range": f"{result.overflow:,} of {self.signal.samples.size:,} samples",
         }
         rows = "".join(f"<tr><th scope='row'>{name}</th><td>{figure}</td></tr>" for name, figure in lines.items())
@@ -179,18 +197,18 @@ class SineScope(TeachingView):
             f"<span class='qw-quiet'><i class='qw-key' style='background:{ORIGINAL}'></i>original, rule (dashed)"
             " &emsp; "
             f"<i class='qw-key' style='background:{QUANTIZED}'></i>quantized &emsp; "
-            f"<i class='qw-key' style='background:{style.OVERFLOW}'></i>error, this format (diamond)</span>"
+            f"<i class='qw-key' style='background:{OVERFLOW}'></i>error, this format (diamond)</span>"
         )
         return f"<table class='qw-side'>{rows}</table>{key}"
 
     def _describe(self) -> str:
         result = self._seen
         beyond = f" {result.overflow:,} samples overflow and {_fate(self.format)}." if result.overflow else ""
-        measured = f"SQNR {style.number(result.sqnr_db, 'dB')}, the rule says {style.number(result.rule_db, 'dB')}"
+        measured = f"SQNR {number_text(result.sqnr_db, 'dB')}, the rule says {number_text(result.rule_db, 'dB')}"
         return f"{self.signal.name}, {self.signal.seconds:.3g} s. {in_words(self.format)}: {measured}.{beyond}"
 
     def _static_page(self) -> str:
-        return f"<p>{style.escaped(self._describe())}</p>"
+        return f"<p>{escaped(self._describe())}</p>"
 
     def _silence(self) -> None:
         """Take away a sound that no longer is what is seen."""
@@ -201,10 +219,10 @@ class SineScope(TeachingView):
     @guarded
     def _on_make(self, _: Any) -> None:
         maker = MAKERS.get(self._kind.value)
-        if maker is signals.sine:
-            self.signal = signals.sine(self._amplitude.value, self._frequency.value)
+        if maker is sine:
+            self.signal = sine(self._amplitude.value, self._frequency.value)
         elif maker:
-            self.signal = signals.chirp(self._amplitude.value, highest=self._frequency.value)
+            self.signal = chirp(self._amplitude.value, highest=self._frequency.value)
         elif self.signal.name in MAKERS:
             raise DataError("there is no signal of your own yet: upload a WAV or CSV file, or set .signal to an array")
 
@@ -212,14 +230,14 @@ class SineScope(TeachingView):
     def _on_upload(self, event: Any) -> None:
         if event.new:
             file = event.new[0]
-            self.signal = signals.read_signal(file["name"], bytes(file["content"]))
+            self.signal = read_signal(file["name"], bytes(file["content"]))
 
     @guarded
     def _on_listen(self, _: Any) -> None:
         self._silence()
         parts = []
         for label, signal in (("original", self.signal), ("quantized", self.result.signal)):
-            audio = ipywidgets.Audio(value=signals.to_wav(signal), format="wav", autoplay=False, loop=False)
+            audio = ipywidgets.Audio(value=to_wav(signal), format="wav", autoplay=False, loop=False)
             parts += [ipywidgets.Label(label), audio]
         self._sound.children = [row(*parts, tight=True)]
 

@@ -6,8 +6,29 @@ import bqplot
 import ipywidgets
 import numpy as np
 
-from qwidgets.pictures import BitRange, Window, heat_picture, window_of
-from qwidgets.widgets.controls import PlanView, close_tree, guarded, label_ticks, labelled_axis, outline, style
+from qwidgets.pictures import (
+    MOST_COLUMNS,
+    BitRange,
+    Pixels,
+    Window,
+    levels,
+    paint_row,
+    stacked,
+    to_png,
+    window_of,
+)
+from qwidgets.widgets.controls import (
+    ACCENT,
+    PlanView,
+    close_tree,
+    escaped,
+    guarded,
+    label_ticks,
+    labelled_axis,
+    outline_around,
+    percent_text,
+    shortened,
+)
 
 MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
@@ -37,13 +58,13 @@ class BitHeatMap(PlanView):
         self._bits: BitRange | None = None
         count = max(len(self._names), 1)
         self._row_height = int(np.clip(TALLEST / count, *ROW_HEIGHTS))
-        self._pixels: list[heat_picture.Pixels] = []
+        self._pixels: list[Pixels] = []
         self._x, self._y = bqplot.LinearScale(min=0, max=1), bqplot.LinearScale(min=0, max=count)
         scales = {"x": self._x, "y": self._y}
         self._image = bqplot.Image(image=_packed(b""), scales=scales, x=[0, 1], y=[0, count])
         self._image.on_element_click(self._on_click)
         self._marks = bqplot.Lines(
-            x=[], y=[], scales=scales, colors=[style.ACCENT], stroke_width=2, preserve_domain={"x": True, "y": True}
+            x=[], y=[], scales=scales, colors=[ACCENT], stroke_width=2, preserve_domain={"x": True, "y": True}
         )
         self._bit_axis, name_axis = labelled_axis(self._x, "top"), labelled_axis(self._y, "left")
         label_ticks(name_axis, self._name_ticks())
@@ -83,20 +104,20 @@ class BitHeatMap(PlanView):
             changed = frozenset(self._names)
         for name in changed:
             row = self._position[name]
-            self._pixels[row] = heat_picture.paint_row(
-                heat_picture.levels(bits.counts(self._counted[name][1])),
+            self._pixels[row] = paint_row(
+                levels(bits.counts(self._counted[name][1])),
                 bits,
                 windows[row],
                 committed[row],
                 self._row_height,
             )
         old = self._image.image
-        self._image.image = _packed(heat_picture.png(heat_picture.stacked(self._pixels)))
+        self._image.image = _packed(to_png(stacked(self._pixels)))
         close_tree(old)
 
     def _show_selection(self) -> None:
         rows = sorted(self._position[name] for name in self.selection)
-        corners = outline.around(rows, len(self._names), len(self._bits) if self._bits else 1)
+        corners = outline_around(rows, len(self._names), len(self._bits) if self._bits else 1)
         with self._marks.hold_sync():
             self._marks.x, self._marks.y = corners
         if len(self.selection) != 1:
@@ -120,7 +141,7 @@ class BitHeatMap(PlanView):
         if self._bits is None or recounted:
             return needed
         top = max(needed.top, self._bits.top)
-        bottom = max(min(needed.bottom, self._bits.bottom), top - heat_picture.MOST_COLUMNS + 1)
+        bottom = max(min(needed.bottom, self._bits.bottom), top - MOST_COLUMNS + 1)
         return BitRange(top, bottom, needed.bottom_is_open or bottom > min(needed.bottom, self._bits.bottom))
 
     def _fit_columns(self, bits: BitRange) -> None:
@@ -134,9 +155,7 @@ class BitHeatMap(PlanView):
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
         return {
-            len(self._names) - row - 0.5: style.shortened(name)
-            for row, name in enumerate(self._names)
-            if row % every == 0
+            len(self._names) - row - 0.5: shortened(name) for row, name in enumerate(self._names) if row % every == 0
         }
 
     @guarded
@@ -157,8 +176,8 @@ class BitHeatMap(PlanView):
         below = self._bits.bottom_is_open and bit == self._bits.bottom
         values = int(self._bits.counts(series)[self._bits.column(bit)])
         place = f"2^{bit} and below" if below else f"2^{bit}"
-        share = style.percent(values, self._counted[name][0])
-        return f"<b>{style.escaped(name)}</b> · {place} · {values:,} values ({share})"
+        share = percent_text(values, self._counted[name][0])
+        return f"<b>{escaped(name)}</b> · {place} · {values:,} values ({share})"
 
 
 def _packed(png: bytes) -> ipywidgets.Image:

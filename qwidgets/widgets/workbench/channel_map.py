@@ -14,10 +14,19 @@ import traitlets
 
 from qwidgets import schemes
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.pictures import BitRange, Window, heat_picture, window_of
+from qwidgets.pictures import BitRange, Window, levels, paint_row, stacked, to_png, window_of
 from qwidgets.plan import Plan
-from qwidgets.tuning import Format, NumberFormat, accumulator_room, channel_counts, plan_formats
-from qwidgets.widgets.controls import PlanView, close_tree, guarded, label_ticks, labelled_axis, outline, style
+from qwidgets.tuning import Format, NumberFormat, channel_msb_counts, leave_as_before, why_not_per_channel
+from qwidgets.widgets.controls import (
+    ACCENT,
+    PlanView,
+    close_tree,
+    escaped,
+    guarded,
+    label_ticks,
+    labelled_axis,
+    outline_around,
+)
 from qwidgets.widgets.workbench import channel_words
 
 MARGIN = {"top": 22, "bottom": 4, "left": 46, "right": 16}
@@ -93,7 +102,7 @@ class ChannelMap(PlanView):
         self._image = bqplot.Image(image=ipywidgets.Image(value=b"", format="png"), scales=scales, x=[0, 1], y=[0, 1])
         self._image.on_element_click(self._on_click)
         self._marks = bqplot.Lines(
-            x=[], y=[], scales=scales, colors=[style.ACCENT], stroke_width=2, preserve_domain={"x": True, "y": True}
+            x=[], y=[], scales=scales, colors=[ACCENT], stroke_width=2, preserve_domain={"x": True, "y": True}
         )
         self._bit_axis, self._channel_axis = labelled_axis(self._x, "top"), labelled_axis(self._y, "left")
         self._figure = bqplot.Figure(
@@ -119,7 +128,7 @@ class ChannelMap(PlanView):
             self._show_selection()
 
     def _show_selection(self) -> None:
-        able = [name for name in self.selection if not plan_formats.why_not_per_channel(self.plan.row(name))]
+        able = [name for name in self.selection if not why_not_per_channel(self.plan.row(name))]
         formats = [self.plan[name] for name in able if name not in self.plan.locked]
         self._split.disabled = not any(isinstance(fmt, FixedPoint) for fmt in formats) or self.plan.calibration is None
         self._join.disabled = not any(isinstance(fmt, PerChannel) for fmt in formats) or self.plan.calibration is None
@@ -162,7 +171,7 @@ class ChannelMap(PlanView):
         if self._drawn != (name, id(values)):
             if self._drawn is None or self._drawn[0] != name:
                 self.channels = ()
-            self._counts = channel_counts.msb_counts(values)
+            self._counts = channel_msb_counts(values)
             self._bits: BitRange | None = None
             self._height = int(np.clip(TALLEST / count, *ROW_HEIGHTS))
             self._drawn = name, id(values)
@@ -175,9 +184,9 @@ class ChannelMap(PlanView):
             if self._painted.get(channel) != window:
                 self._painted[channel] = window
                 level = self._levels[channel]
-                self._rows[channel] = heat_picture.paint_row(level, self._bits, *window, self._height)
+                self._rows[channel] = paint_row(level, self._bits, *window, self._height)
         old = self._image.image
-        picture = heat_picture.png(heat_picture.stacked(self._rows))
+        picture = to_png(stacked(self._rows))
         self._image.image = ipywidgets.Image(value=picture, format="png")
         close_tree(old)
 
@@ -187,7 +196,7 @@ class ChannelMap(PlanView):
         bits = self._bits
         self._painted: dict[int, tuple[Window, Window]] = {}
         self._rows = [np.zeros((0, 0), np.uint8)] * count
-        self._levels = [heat_picture.levels(bits.counts(row)) for _, row in self._counts.iterrows()]
+        self._levels = [levels(bits.counts(row)) for _, row in self._counts.iterrows()]
         width = len(bits)
         self._x.max, self._y.max = width, count
         with self._image.hold_sync():
@@ -207,13 +216,13 @@ class ChannelMap(PlanView):
         count = self._count_of(name)
         chosen = self.channels
         with self._marks.hold_sync():
-            self._marks.x, self._marks.y = outline.around(chosen, count, len(self._bits))
+            self._marks.x, self._marks.y = outline_around(chosen, count, len(self._bits))
         self._own = True
         try:
             self._number.max = count - 1
             if len(chosen) == 1:
                 self._number.value = chosen[0]
-            self._written.value = channel_words.written(chosen or range(count), count)
+            self._written.value = channel_words.channels_text(chosen or range(count), count)
         finally:
             self._own = False
         if len(chosen) != 1:
@@ -222,7 +231,7 @@ class ChannelMap(PlanView):
         else:
             fmt = self.plan[name]
             window = fmt[chosen[0]] if isinstance(fmt, PerChannel) else fmt
-            self._readout.value = f"Channel {chosen[0]}: window {style.escaped(window)}."
+            self._readout.value = f"Channel {chosen[0]}: window {escaped(window)}."
 
     @traitlets.validate("channels")
     def _known_channels(self, proposal: Any) -> tuple[int, ...]:
@@ -294,11 +303,11 @@ class ChannelMap(PlanView):
         found: dict[str, Format] = {}
         for name in self.selection:
             row, fmt = self.plan.row(name), self.plan[name]
-            free = name not in self.plan.locked and not plan_formats.why_not_per_channel(row)
+            free = name not in self.plan.locked and not why_not_per_channel(row)
             if free and isinstance(fmt, kind):
                 found[name] = schemes.anew(self.plan.calibration, row, fmt, per_channel)
         before = {name: self.plan[name] for name in self.plan}
-        self.plan.draft(accumulator_room.leave_as_before(self.plan.calibration, before, found))
+        self.plan.draft(leave_as_before(self.plan.calibration, before, found))
 
 
 def _windows(fmt: Format, count: int) -> list[Window]:

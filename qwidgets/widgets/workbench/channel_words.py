@@ -36,12 +36,12 @@ def read(text: str, count: int) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def written(channels: Sequence[int], count: int) -> str:
+def channels_text(channels: Sequence[int], count: int) -> str:
     """Channels as :func:`read` takes them.
 
     Examples
     --------
-    >>> written((0, 1, 2, 12), 16), written((0, 1), 2)
+    >>> channels_text((0, 1, 2, 12), 16), channels_text((0, 1), 2)
     ('0-2, 12', 'all')
     """
     if len(channels) == count:

@@ -14,7 +14,7 @@ from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram, Preview
 from qwidgets.plan import Plan
 from qwidgets.tuning import Format, NumberFormat
-from qwidgets.widgets.controls import window_moves
+from qwidgets.widgets.controls import highest_bit, moved_together, window_of_channels
 
 FIELDS = ["count", "underflow", "overflow", "mse", "sqnr_db", "max_error", "exact"]
 
@@ -76,9 +76,9 @@ class EditTarget:
         formats = {name: self.plan[name] for name in self.free}
         whole = {name: fmt for name, fmt in formats.items() if isinstance(fmt, FixedPoint)}
         return {
-            **window_moves.together(whole, old, new),
+            **moved_together(whole, old, new),
             **{
-                name: window_moves.of_channels(fmt, self.channels or range(len(fmt)), old, new)
+                name: window_of_channels(fmt, self.channels or range(len(fmt)), old, new)
                 for name, fmt in formats.items()
                 if isinstance(fmt, PerChannel)
             },
@@ -90,12 +90,12 @@ class EditTarget:
         if not isinstance(now, PerChannel) or not self.channels:
             return dict.fromkeys(self.free, fmt)
         for channel in self.channels:
-            now = window_moves.of_channels(now, [channel], now[channel], fmt)
+            now = window_of_channels(now, [channel], now[channel], fmt)
         return dict.fromkeys(self.free, now)
 
     def _window(self, fmt: Format) -> FixedPoint | None:
         if isinstance(fmt, PerChannel):
-            return fmt[self.channels[0]] if self.channels else window_moves.highest(fmt)
+            return fmt[self.channels[0]] if self.channels else highest_bit(fmt)
         return fmt if isinstance(fmt, FixedPoint) else None
 
     def _of_channels(self, fmt: Format) -> list[Preview]:

@@ -12,7 +12,7 @@ import ipywidgets
 from qwidgets.errors import FileError
 from qwidgets.export import EXPORTS, Export
 from qwidgets.plan import Plan
-from qwidgets.session import JobQueue, Pace, twin_of
+from qwidgets.session import JobQueue, Pace
 from qwidgets.widgets.controls import PlanView, drawing, escaped, file_name, guarded
 
 Data = Iterable[Any] | None
@@ -102,8 +102,7 @@ class ExportMenu(PlanView):
         self._lane.ask("export", lambda _: self._write(tool, path))
 
     def _write(self, tool: Export, path: Path) -> None:
-        model = self.plan.model
-        tool.write(self.plan, path, None if model is None else twin_of(model), self._data)
+        tool.write(self.plan, path, self.plan.model, self._data)
         self._finish(f"{tool.title}: wrote {written(path)}")
 
     @drawing

@@ -9,7 +9,7 @@ import ipywidgets
 from qwidgets.errors import FileError
 from qwidgets.plan import Plan
 from qwidgets.tuning import Commit, Format
-from qwidgets.widgets.controls import PlanView, file_name, guarded, style
+from qwidgets.widgets.controls import PlanView, escaped, file_name, guarded
 
 MOST_CHANGES = 12
 
@@ -119,7 +119,7 @@ class Footer(PlanView):
         return Path(self._path.value.strip()).expanduser()
 
     def _tell(self, text: str) -> None:
-        self._done.value = style.escaped(text)
+        self._done.value = escaped(text)
         self._told(text)
 
 
@@ -132,13 +132,13 @@ def history_page(history: tuple[Commit, ...]) -> str:
 
 def _entry(commit: Commit) -> str:
     listed = list(commit.changes.items())
-    lines = [f"{style.escaped(name)}: {_text(old)} → {_text(new)}" for name, (old, new) in listed[:MOST_CHANGES]]
+    lines = [f"{escaped(name)}: {_text(old)} → {_text(new)}" for name, (old, new) in listed[:MOST_CHANGES]]
     if len(listed) > MOST_CHANGES:
         lines.append(f"and {len(listed) - MOST_CHANGES} more")
-    note = style.escaped(commit.note) or "<i>without a note</i>"
+    note = escaped(commit.note) or "<i>without a note</i>"
     return (
-        f"<details><summary><b>{note}</b> <span class='qw-quiet'>{_tensors(len(listed))} · {style.escaped(commit.who)}"
-        f" · {style.escaped(commit.when.replace('T', ' '))}</span></summary>{'<br>'.join(lines)}</details>"
+        f"<details><summary><b>{note}</b> <span class='qw-quiet'>{_tensors(len(listed))} · {escaped(commit.who)}"
+        f" · {escaped(commit.when.replace('T', ' '))}</span></summary>{'<br>'.join(lines)}</details>"
     )
 
 
@@ -157,7 +157,7 @@ def _tensors(count: int) -> str:
 
 
 def _text(fmt: Format) -> str:
-    return "float" if fmt is None else style.escaped(str(fmt))
+    return "float" if fmt is None else escaped(str(fmt))
 
 
 def _button(description: str, icon: str, tooltip: str, on_click: Any) -> ipywidgets.Button:

@@ -78,7 +78,7 @@ class RowGrid(Holder):
     columns
         How each column looks.
     on_select
-        OnProgress the names of the selected rows when the person selects others.
+        Called with the names of the selected rows when the person selects others.
 
     Attributes
     ----------

@@ -8,7 +8,8 @@ import ipywidgets
 from qwidgets.calibration import Calibration
 from qwidgets.formats import MAX_WORD_LENGTH
 from qwidgets.schemes import SCHEMES
-from qwidgets.widgets.controls import View, guarded, style
+from qwidgets.session import Pace
+from qwidgets.widgets.controls import View, escaped, guarded
 
 
 class Header(View):
@@ -61,7 +62,7 @@ class Header(View):
 
     def name(self, network: str, about: str) -> None:
         """Show which network it is, and what is to be known of it."""
-        self._title.value = f"<b>{style.escaped(network)}</b> <span class='qw-quiet'>{style.escaped(about)}</span>"
+        self._title.value = f"<b>{escaped(network)}</b> <span class='qw-quiet'>{escaped(about)}</span>"
 
     def can_propose(self, can: bool) -> None:
         """Allow proposals or not."""
@@ -83,7 +84,7 @@ class Header(View):
             self._began = time.monotonic()  # capturing takes seconds and says nothing about the batches
         self._progress.max = total or max(done, 1)
         self._progress.value = done
-        self._pace.value = pace(done, total, time.monotonic() - self._began)
+        self._pace.value = Pace("", done, total, "batches", time.monotonic() - self._began).figures
 
     def end(self) -> None:
         """Take the progress away: it is over."""
@@ -107,25 +108,6 @@ class Header(View):
     @guarded
     def _propose_clicked(self, _: object) -> None:
         self._on_propose(self._word_length.value, self._scheme.value, self._per_channel.value)
-
-
-def pace(done: int, total: int | None, seconds: float) -> str:
-    """How far, how fast, how long to go.
-
-    Examples
-    --------
-    >>> pace(30, 120, 10.0), pace(3, None, 6.0), pace(0, 8, 0.0)
-    ('30 of 120 batches · 3/s · 30 s left', '3 batches · 0.5/s', '0 of 8 batches')
-    """
-    text = f"{done} batches" if total is None else f"{done} of {total} batches"
-    if not done or not seconds:
-        return text
-    rate = done / seconds
-    text += f" · {rate:.2g}/s"
-    if total is not None and total > done:
-        left = (total - done) / rate
-        text += f" · {left:.0f} s left" if left < 100 else f" · {left / 60:.0f} min left"
-    return text
 
 
 def _width(width: str) -> ipywidgets.Layout:

@@ -10,13 +10,13 @@ import ipywidgets
 import pandas as pd
 
 from qwidgets.session import Debounce
-from qwidgets.widgets.controls import DRAWING, PlanView, guarded, style
+from qwidgets.widgets.controls import BACKGROUNDS, DRAWING, LIMITS, PlanView, escaped, guarded, problems
 from qwidgets.widgets.workbench.grid_adapter import Column, RowGrid
 
 
 def _judged(number_format: str, figure: str) -> Column:
-    notable, severe = style.LIMITS[figure]
-    limits = [(notable, style.BACKGROUNDS["notable"]), (severe, style.BACKGROUNDS["severe"])]
+    notable, severe = LIMITS[figure]
+    limits = [(notable, BACKGROUNDS["notable"]), (severe, BACKGROUNDS["severe"])]
     return Column(number_format, limits, falling=severe < notable)
 
 
@@ -45,7 +45,7 @@ COLUMNS = {
 
 ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
     "all": lambda table: pd.Series(data=True, index=table.index),
-    "problems": style.problems,
+    "problems": problems,
     "drafts": lambda table: table["state"].str.contains("draft"),
     "locked": lambda table: table["state"].str.contains("locked"),
     "adjusted": lambda table: table["adjusted"] != "",
@@ -151,7 +151,7 @@ class LayerTable(PlanView):
         if not len(self._table):
             return "This network has no tensor that a format can be given to."
         if self._find.value.strip():
-            return f"Nothing matches “{style.escaped(self._find.value)}” among {self._only.value}."
+            return f"Nothing matches “{escaped(self._find.value)}” among {self._only.value}."
         return {
             "problems": "No tensor has a problem: little underflow, hardly any overflow, a good SQNR.",
             "drafts": "There is no draft.",

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from qwidgets.histograms import Preview
-from qwidgets.widgets.controls import escaped, number, percent
+from qwidgets.widgets.controls import escaped, number_text, percent_text
 
 
 def together(previews: Sequence[Preview]) -> Preview | None:
@@ -81,12 +81,12 @@ def _of(figure: Callable[[Preview], str], preview: Preview | None, without: str)
 
 
 def _count(preview: Preview, values: int, bound: str = "at most") -> str:
-    text = f"{values:,} ({percent(values, preview.count)})"
+    text = f"{values:,} ({percent_text(values, preview.count)})"
     return text if preview.exact else f"{bound} {text}"
 
 
 def _estimate(value: float, unit: str = "") -> str:
-    text = number(value, unit)
+    text = number_text(value, unit)
     return f"≈ {text}" if math.isfinite(value) and value != 0 else text
 
 
@@ -106,7 +106,7 @@ def _better(draft: Preview | None, committed: Preview | None) -> str:
     change = draft.sqnr_db - committed.sqnr_db
     if not abs(change) >= 0.05:  # NaN, where both are infinite
         return ""
-    return f"{number(abs(change), 'dB')} {'better' if change > 0 else 'worse'}"
+    return f"{number_text(abs(change), 'dB')} {'better' if change > 0 else 'worse'}"
 
 
 def _larger(draft: Preview | None, committed: Preview | None) -> str:
@@ -115,4 +115,4 @@ def _larger(draft: Preview | None, committed: Preview | None) -> str:
     change = draft.max_error - committed.max_error
     if not abs(change) > 1e-3 * committed.max_error:
         return ""
-    return f"{number(abs(change))} {'larger' if change > 0 else 'smaller'}"
+    return f"{number_text(abs(change))} {'larger' if change > 0 else 'smaller'}"

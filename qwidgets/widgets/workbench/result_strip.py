@@ -11,7 +11,7 @@ import ipywidgets
 
 from qwidgets.plan import Plan
 from qwidgets.session import SHARES, Checked, Pace, Result, ResultsCache, Throttle
-from qwidgets.widgets.controls import BACKGROUNDS, View, close_tree, drawing, escaped, guarded, number, shortened
+from qwidgets.widgets.controls import BACKGROUNDS, View, close_tree, drawing, escaped, guarded, number_text, shortened
 
 SECONDS_BETWEEN_PACES = 0.2
 MOST_COSTLY = 4
@@ -127,10 +127,10 @@ class ResultStrip(View):
     def _clicked(self, button: ipywidgets.Button) -> None:
         self._on[button.description]()
 
-    def _row_button(self, name: str, gain: float) -> ipywidgets.Button:
+    def _row_button(self, name: str, alone_db: float) -> ipywidgets.Button:
         button = ipywidgets.Button(
-            description=f"{shortened(name, NAME_LENGTH)} · {gain:.1f} dB",
-            tooltip=f"Select {name}: in float it would better the output by {gain:.1f} dB",
+            description=f"{shortened(name, NAME_LENGTH)} · {alone_db:.1f} dB",
+            tooltip=f"Select {name}: with its format alone, the output has an SQNR of {alone_db:.1f} dB",
             layout=ipywidgets.Layout(width="auto"),
         )
         button.on_click(lambda _: self._selected(name))
@@ -160,7 +160,8 @@ def verdict(checked: Checked, *, holds: bool) -> str:
     return (
         f"<div role='status' aria-live='polite'>short check <span class='qw-word' style='background:"
         f"{colour}'><b>{health.word}</b></span> "
-        f"output SQNR {number(health.sqnr_db, 'dB')} <span class='qw-quiet'>on {escaped(checked.over)}{since}</span>"
+        f"output SQNR {number_text(health.sqnr_db, 'dB')} "
+        f"<span class='qw-quiet'>on {escaped(checked.over)}{since}</span>"
         f"{sums}{costly}</div>"
     )
 
@@ -241,7 +242,7 @@ def _share(value: float) -> str:
 def _sqnr(column: State) -> str:
     if column.name == "float" or not column.exists:
         return "<span class='qw-quiet'>–</span>"
-    return "…" if column.result is None else number(column.result.sqnr_db, "dB")
+    return "…" if column.result is None else number_text(column.result.sqnr_db, "dB")
 
 
 def _over(column: State, evaluate: str) -> str:

@@ -12,7 +12,23 @@ import ipywidgets
 import pandas as pd
 
 from qwidgets.plan import Plan
-from qwidgets.widgets.controls import DRAWING, PlanView, close_tree, drawing, guarded, label_ticks, labelled_axis, style
+from qwidgets.widgets.controls import (
+    ACCENT,
+    DRAWING,
+    OVERFLOW,
+    UNDERFLOW,
+    PlanView,
+    Severity,
+    close_tree,
+    drawing,
+    escaped,
+    guarded,
+    label_ticks,
+    labelled_axis,
+    number_text,
+    severity_of,
+    shortened,
+)
 
 MOST_BARS = 24
 ROW_HEIGHT = 17
@@ -24,7 +40,7 @@ GAIN = "dB gained if left in float"
 ALONE = "output SQNR, this one alone"
 NOTABLE_GAIN, SEVERE_GAIN = 1.0, 3.0
 """dB of the output's SQNR that one tensor may cost. At 3 dB it makes as much error as all the others together."""
-COLOURS = {"": style.ACCENT, "notable": style.UNDERFLOW, "severe": style.OVERFLOW}
+COLOURS = {"": ACCENT, "notable": UNDERFLOW, "severe": OVERFLOW}
 
 
 class SensitivityChart(PlanView):
@@ -106,7 +122,7 @@ class SensitivityChart(PlanView):
         if opacities != list(self._bars.opacities):
             self._bars.opacities = opacities
         first = next((name for name in self.selection if name in self._ranked), None)
-        self._named.value = style.escaped(f"{first} · {style.number(self._costs[first], 'dB')}") if first else ""
+        self._named.value = escaped(f"{first} · {number_text(self._costs[first], 'dB')}") if first else ""
         if first is not None:
             self._own = True
             try:
@@ -150,7 +166,7 @@ class SensitivityChart(PlanView):
         most = max([*finite, 1.0])
         heights = [value if math.isfinite(value) else most * math.copysign(1, value) for value in values]
         count = len(values)
-        names = [style.shortened(name, NAME_LENGTH) for name in self._shown]
+        names = [shortened(name, NAME_LENGTH) for name in self._shown]
         self._figure.fig_margin = {**MARGIN, "left": 16 + int(CHARACTER_WIDTH * max(map(len, names)))}
         self._figure.layout.height = f"{count * ROW_HEIGHT + MARGIN['top'] + MARGIN['bottom']}px"
         self._y.min, self._y.max = -0.5, count - 0.5
@@ -169,7 +185,7 @@ class SensitivityChart(PlanView):
         more = f"the dearest {len(self._shown)} of {len(self._ranked)} bars" if len(self._ranked) > MOST_BARS else ""
         formats = self._report["format"]
         stale = any(str(self.plan[str(name)] or "float") != fmt for name, fmt in formats.items())
-        words = [style.escaped(self._over), more, "<b>formats have changed since</b>" if stale else ""]
+        words = [escaped(self._over), more, "<b>formats have changed since</b>" if stale else ""]
         self._about.value = " · ".join(filter(None, words))
 
     @guarded
@@ -204,8 +220,8 @@ def round_ticks(low: float, high: float) -> list[float]:
     return [round(place * step, 9) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def severity(value: float, which: str) -> style.Severity:
+def severity(value: float, which: str) -> Severity:
     """How much attention a bar deserves."""
     if which == ALONE:
-        return style.severity("sqnr_db", value)
+        return severity_of("sqnr_db", value)
     return "severe" if value >= SEVERE_GAIN else "notable" if value >= NOTABLE_GAIN else ""

@@ -11,7 +11,7 @@ import ipywidgets
 from qwidgets.adjusting import STEPS, Step
 from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
-from qwidgets.session import Job, JobQueue, Pace, twin_of
+from qwidgets.session import Job, JobQueue, Pace
 from qwidgets.tuning import Adjustments, Change, Commit
 from qwidgets.validation import parameter_bytes
 from qwidgets.widgets.controls import PlanView, ProgressRow, drawing, escaped, guarded
@@ -128,14 +128,14 @@ class StepsMenu(PlanView):
             job.advance(done, total, f"in {what}")
 
         before, reasons = self.plan.adjustments, list[str]()
+        options: dict[str, Any] = {"budget": budget} if step.takes_budget else {}
         found = self.plan.step(
             step.name,
             self._data,
-            twin_of(self.plan.network_of()),
             progress=on_progress,
             stop=lambda: job.stopped,
             on_unchanged=reasons.append,
-            **({"budget": budget} if step.takes_budget else {}),
+            **options,
         )
         if found is None:
             done = reasons[0] if reasons else "stopped, the plan is as it was"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from qwidgets import targets
 from qwidgets.plan import Plan
-from qwidgets.session import Debounce, Job, JobQueue, twin_of
+from qwidgets.session import Debounce, Job, JobQueue
 from qwidgets.widgets.controls import PlanView, drawing, escaped, guarded
 
 ANY = "any"
@@ -112,7 +112,7 @@ class TargetPicker(PlanView):
 
     def _check(self, target: str, job: Job) -> None:
         now = self.plan.change
-        found = self.plan.check(target, twin_of(self.plan.network_of()))
+        found = self.plan.check(target)
         if not job.stopped and self.plan.change is now:
             self._finish(target, found)
 

@@ -7,8 +7,8 @@ import ipywidgets
 
 from qwidgets.errors import FormatError, QwidgetsError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
-from qwidgets.tuning import plan_formats
-from qwidgets.widgets.controls import BitBars, Move, PlanView, WindowControls, drawing, guarded, style, window_moves
+from qwidgets.tuning import has_accumulator
+from qwidgets.widgets.controls import BitBars, Move, PlanView, WindowControls, drawing, escaped, guarded, with_edges
 from qwidgets.widgets.workbench import channel_words, preview_words
 from qwidgets.widgets.workbench.channel_map import ChannelMap
 from qwidgets.widgets.workbench.edit_target import EditTarget
@@ -137,12 +137,12 @@ class WindowEditor(PlanView):
             more += f"; {locked} locked, left alone"
         if channels := self._edited.channels:
             count = self.plan.row(name).shape[0] or 0
-            more = f" <b>channel{'s' if len(channels) > 1 else ''} {channel_words.written(channels, count)}</b>"
+            more = f" <b>channel{'s' if len(channels) > 1 else ''} {channel_words.channels_text(channels, count)}</b>"
             if isinstance(self.plan[name], FixedPoint):
                 more += " under the window of all"
         self._title.value = (
-            f"<b class='qw-name'>{style.escaped(name)}</b>{more} "
-            f"<span class='qw-quiet'>{style.escaped(row.kind)} · {style.escaped(about)}</span>"
+            f"<b class='qw-name'>{escaped(name)}</b>{more} "
+            f"<span class='qw-quiet'>{escaped(row.kind)} · {escaped(about)}</span>"
         )
 
     def _show_figures(self) -> None:
@@ -167,7 +167,7 @@ class WindowEditor(PlanView):
 
     def _biases(self) -> list[str]:
         """The selected tensors that can have the format of their layer's accumulator."""
-        return [name for name in self.selection if plan_formats.has_accumulator(self.plan.row(name))]
+        return [name for name in self.selection if has_accumulator(self.plan.row(name))]
 
     def _move(self, move: Move, *, continues: bool) -> None:
         """Do to all that is edited what a move does to the window that is drawn."""
@@ -194,7 +194,7 @@ class WindowEditor(PlanView):
     @guarded
     def _on_brush(self, msb: int, lsb: int) -> None:
         hold = self._controls.hold_length
-        self._move_on(lambda fmt: window_moves.with_edges(fmt, msb, lsb, hold_length=hold))
+        self._move_on(lambda fmt: with_edges(fmt, msb, lsb, hold_length=hold))
         self._show_selection()  # the brush snaps to whole bits
 
     @guarded

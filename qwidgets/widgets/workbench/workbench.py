@@ -21,7 +21,7 @@ from qwidgets.session import (
     Throttle,
     can_be_read_again,
 )
-from qwidgets.widgets.controls import DRAWING, View, close_tree, drawing, known_names, static_page
+from qwidgets.widgets.controls import DRAWING, View, close_tree, drawing, known_names, plan_page
 from qwidgets.widgets.workbench import steps_menu
 from qwidgets.widgets.workbench.bit_heat_map import BitHeatMap
 from qwidgets.widgets.workbench.export_menu import ExportMenu
@@ -362,7 +362,7 @@ class Workbench(View):
     def _static_page(self) -> str:
         if self.plan is None:
             return "<p>The network was still being calibrated when this was saved.</p>"
-        return static_page.page(self.plan)
+        return plan_page(self.plan)
 
     @traitlets.validate("selection")
     def _known_names(self, proposal: Any) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ from qwidgets.formats import AccumulatorFormat, FixedPoint, PerChannel
 from qwidgets.tuning import Format, NumberFormat
 
 
-def written(fmt: Format) -> str:
+def format_text(fmt: Format) -> str:
     """Give sign, word length and window, and the rounding and overflow where they are not the usual ones.
 
     Examples
     --------
-    >>> written(FixedPoint(8, 3)), written(FixedPoint(8, 8, signed=False, rounding="half_even", overflow="wrap"))
+    >>> format_text(FixedPoint(8, 3)), format_text(FixedPoint(8, 8, False, "half_even", "wrap"))
     ('signed 8, 2^3 … 2^-3', 'unsigned 8, 2^-1 … 2^-8, half_even, wraps')
-    >>> written(PerChannel(8, (3, 5)))
+    >>> format_text(PerChannel(8, (3, 5)))
     'signed 8, 2^3 … 2^-5, 2 channels'
     """
     return "float" if fmt is None else ", ".join(parts(fmt))
