@@ -151,9 +151,9 @@ class Plan(PlanState):
             The network that the plan is of, where it is not the one that was calibrated just now (:attr:`model`). It is
             not changed, neither here nor by the steps below.
         how
-            ``progress=False`` shows no bar, and a function instead is told what is done, how many steps of it are over
-            and how many there are; ``stop``, a function that is asked now and then, ends the step by giving True;
-            ``on_unchanged``, a function, is called with the reason where nothing is changed, in the place of a warning.
+            ``progress=False`` shows no bar, and a function instead is called with what is done, how many steps of it
+            are over and how many there are; ``stop``, a function that is asked now and then, ends the step by giving
+            True; ``on_unchanged``, a function, is called with the reason where nothing is changed, not a warning.
 
         Returns
         -------
@@ -215,7 +215,7 @@ class Plan(PlanState):
         model
             See :meth:`equalize`.
         progress
-            Whether to show a bar, or who is told instead; see :meth:`equalize`.
+            Whether to show a bar, or a function that is called instead; see :meth:`equalize`.
         stop
             Asked now and then; by giving True it ends the search, and the plan is as it was.
 
@@ -226,7 +226,7 @@ class Plan(PlanState):
         Raises
         ------
         PlanError
-            There are drafts, or there is nothing to search for, or the budget cannot be met: the text tells the least.
+            There are drafts, or there is nothing to search for, or the budget cannot be met: the text says the least.
             Or the plan is of another network, or does not know its own.
         DataError
             The data cannot be fed to the network, or are a single sample, of which nothing can be kept aside.
@@ -288,7 +288,7 @@ class Plan(PlanState):
             entry = Commit.now(f"{step.note}: {done.judged}", changes)
             committed = {**start.committed, **done.formats}
             self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
-            self._tell("commit", self._rows)
+            self._notify("commit", self._rows)
         return entry
 
     # For others

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with what is done, how many steps of it are over, and how many there are."""
+"""Called with what is done, how many steps of it are over, and how many there are, 0 where nobody knows."""
 
 
 class Stopped(Exception):
@@ -20,14 +20,14 @@ class Progress:
     Parameters
     ----------
     shown
-        Whether to show a bar; or who is told instead.
+        Whether to show a bar; or a function that is called instead.
     stop
         Asked after each step; the work ends where it gives True.
     """
 
     def __init__(self, shown: bool | OnProgress, stop: Callable[[], bool] | None = None) -> None:
         self._shown = shown is True
-        self._told = shown if callable(shown) else None
+        self._on_progress = shown if callable(shown) else None
         self._stop = stop
         self._bar: tqdm[Any] | None = None
         self._what, self._done, self._total = "", 0, 0
@@ -38,7 +38,7 @@ class Progress:
         with tqdm(total=total, desc=what, disable=not self._shown) as bar:
             self._bar = bar
             self._what, self._done, self._total = what, 0, total
-            self._tell()
+            self._report()
             yield
 
     def step(self) -> None:
@@ -46,10 +46,10 @@ class Progress:
         if self._bar is not None:
             self._bar.update()
             self._done += 1
-            self._tell()
+            self._report()
         if self._stop is not None and self._stop():
             raise Stopped
 
-    def _tell(self) -> None:
-        if self._told is not None:
-            self._told(self._what, self._done, self._total)
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._what, self._done, self._total)

@@ -471,3 +471,14 @@ def test_an_interrupt_keeps_what_was_counted_and_says_so() -> None:
         calibration = quietly(layer(), data())
     assert (calibration.batches, calibration.complete) == (2, False)
     assert calibration["input"].count == calibration["0"].count / 3 * 4 == 16
+
+
+def test_a_function_follows_the_progress_instead_of_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    model, batches = nn.Linear(4, 2), [torch.randn(3, 4) for _ in range(3)]
+    calibrate(model, batches, progress=lambda *step: seen.append(step))
+    assert seen == [("calibrate", done, 3) for done in range(4)]
+    seen.clear()
+    calibrate(model, iter(batches), progress=lambda *step: seen.append(step))
+    assert seen[-1] == ("calibrate", 3, 0)
+    assert not capsys.readouterr().err

@@ -63,6 +63,12 @@ CASES: dict[str, tuple[Callable[[Plan], object], type[Exception], str]] = {
     "a plan of no calibration": (lambda plan: Plan(3), CalibrationError, "a Calibration, not int"),  # type: ignore[arg-type]
     "a file for no calibration": (lambda plan: Plan.load("p", "c"), CalibrationError, "a Calibration, not str"),  # type: ignore[arg-type]
     "merging with what is none": (lambda plan: plan.calibration.merge(3), CalibrationError, "not int"),  # type: ignore[arg-type, union-attr]
+    "a pattern that is a number": (lambda plan: plan.set(3, None), PlanError, "is a text such as"),  # type: ignore[arg-type]
+    "a rounding for a pattern that is a number": (
+        lambda plan: plan.set_rounding("floor", 3),  # type: ignore[arg-type]
+        PlanError,
+        "is a text such as",
+    ),
     "a tensor without a name": (lambda plan: plan[["0.weight"]], PlanError, "no tensor"),  # type: ignore[index]
     "a name of a megabyte": (lambda plan: plan["0.weight" * 125_000], PlanError, "no tensor"),
     "a draft of a megabyte": (lambda plan: plan.draft({"0.weight": "Q" * 10**6}), FormatError, "1,000,000 characters"),

@@ -170,7 +170,7 @@ class _Search:
         return _Noise(seen.noise(itertools.islice(outputs, self._seen)), aside.noise(outputs))
 
     def _move_window(self, row: str) -> bool:
-        """Move the window of one row to where the error is least; tell whether that is elsewhere."""
+        """Move the window of one row to where the error is least, and say whether that is elsewhere."""
         fmt = self.formats[row]
         assert isinstance(fmt, FixedPoint | PerChannel)
         best: tuple[dict[str, Format], Program, int] | None = None

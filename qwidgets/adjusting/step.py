@@ -46,7 +46,7 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class Step:
-    """A step, and what a person is told of it before it is done.
+    """A step, and what a person reads of it before it is done.
 
     Attributes
     ----------

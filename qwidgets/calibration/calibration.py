@@ -218,7 +218,7 @@ class Calibration(Counted):
         total.widen(other.rows, other.inputs, other.sums or total.sums)
         return total
 
-    def take_in(self, other: "Calibration") -> Self:
+    def extend(self, other: "Calibration") -> Self:
         """Add what the other one counted, as if it went on where this one ended, and give this one back.
 
         Raises

@@ -22,6 +22,7 @@ from qwidgets.calibration.ranks import Ranks, in_group
 from qwidgets.errors import CalibrationError, CaptureError, DataError, QwidgetsError
 from qwidgets.feeding import Feeder, Forward, OtherSizes, batches_of, device_for, length_of
 from qwidgets.network import Network, find_sums, unwrapped
+from qwidgets.progress import OnProgress
 
 
 def calibrate(
@@ -31,7 +32,7 @@ def calibrate(
     device: str | torch.device | None = None,
     forward: Forward | None = None,
     max_batches: int | None = None,
-    progress: bool = True,
+    progress: bool | OnProgress = True,
     merge_ranks: Literal["auto", True, False] = "auto",
     into: Calibration | None = None,
 ) -> Calibration:
@@ -58,7 +59,8 @@ def calibrate(
     max_batches
         Stop after so many.
     progress
-        Whether to show a bar.
+        Whether to show a bar; or a function that is called instead, after each batch, with "calibrate", how many
+        batches are counted and how many there are (0 where the data does not say).
     merge_ranks
         Whether to add up the counts of all the processes of a ``torch.distributed`` group, so that each gets the sum;
         "auto" does so when there is one. Each process counts the data that it is given; one without any takes part.
@@ -97,12 +99,14 @@ def calibrate(
     calibration = None
     try:
         with ranks or contextlib.nullcontext():
-            shown = progress and (ranks is None or ranks.rank == 0)
+            total, shown = length_of(data, max_batches), progress is True and (ranks is None or ranks.rank == 0)
             try:
-                with tqdm(total=length_of(data, max_batches), unit="batch", disable=not shown) as bar:
+                with tqdm(total=total, unit="batch", disable=not shown) as bar:
                     for calibration in _steps(model, data, device, forward, max_batches, target):
                         bar.set_description(calibration.network, refresh=False)
                         bar.update(calibration.batches - begun - bar.n)
+                        if callable(progress):
+                            progress("calibrate", calibration.batches - begun, total or 0)
                         if ranks is not None:
                             ranks.check()
                             if into is not None and not calibration.batches:
@@ -114,7 +118,7 @@ def calibrate(
             if ranks is None:
                 return _there(into if calibration is None else calibration)
             counted = Calibration.of_all(ranks, calibration, device_for(model, device))
-            return counted if into is None else into.take_in(counted)
+            return counted if into is None else into.extend(counted)
     except CalibrationError as error:
         error.calibration = calibration if error.calibration is None else error.calibration
         raise
@@ -183,7 +187,7 @@ def _steps(
             raise _failed(index, error, calibration) from error
         if calibration is None:
             fresh = Calibration.of(model, network, place, total)
-            calibration = fresh if into is None else into.take_in(fresh)
+            calibration = fresh if into is None else into.extend(fresh)
             counts = BatchCounts(calibration)
             yield calibration
         with finished_first():

@@ -19,7 +19,7 @@ Write = Callable[[PlanState, Path, nn.Module | None, Iterable[Any] | None], obje
 
 @dataclass(frozen=True)
 class Export:
-    """An export, and what a person is told of it before it is done.
+    """An export, and what a person reads of it before it is done.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """The batches of any loader, as calls of a network."""
 
-from qwidgets.feeding.batches import batches_of, call_of, length_of, moved
+from qwidgets.feeding.batches import batches_of, call_of, length_of, to_device
 from qwidgets.feeding.fed_batches import Fed, fed, not_fed, read
 from qwidgets.feeding.feeder import Feeder, Forward, OtherSizes, device_for
 
@@ -14,7 +14,7 @@ __all__ = [
     "device_for",
     "fed",
     "length_of",
-    "moved",
     "not_fed",
     "read",
+    "to_device",
 ]

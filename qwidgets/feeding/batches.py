@@ -59,7 +59,7 @@ def length_of(data: Any, max_batches: int | None) -> int | None:
     return length if max_batches is None else min(length, max_batches)
 
 
-def moved(batch: Any, device: torch.device) -> Any:
+def to_device(batch: Any, device: torch.device) -> Any:
     """Give a batch with its tensors and arrays as tensors on a device, in the containers in which they came.
 
     Raises
@@ -75,11 +75,11 @@ def moved(batch: Any, device: torch.device) -> Any:
     if hasattr(batch, "to"):  # a tensor, a packed sequence, the batch classes of other libraries
         return batch.to(device)
     if isinstance(batch, Mapping):
-        return {key: moved(value, device) for key, value in batch.items()}
+        return {key: to_device(value, device) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(moved(value, device) for value in batch))
+        return type(batch)(*(to_device(value, device) for value in batch))
     if isinstance(batch, list | tuple):
-        return type(batch)(moved(value, device) for value in batch)
+        return type(batch)(to_device(value, device) for value in batch)
     return batch
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import DataError
-from qwidgets.feeding.batches import batches_of, call_of, moved
+from qwidgets.feeding.batches import batches_of, call_of, to_device
 from qwidgets.network import Network
 
 
@@ -45,7 +45,7 @@ def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.d
     index = -1
     for index, batch in enumerate(read(data)):
         try:
-            placed = moved(batch, device)
+            placed = to_device(batch, device)
             args, kwargs = call_of(model, placed)
             leaves = network.flatten(args, kwargs)
         except Exception as error:

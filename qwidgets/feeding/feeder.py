@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import CalibrationError, CaptureError, DataError
-from qwidgets.feeding.batches import Call, call_of, moved
+from qwidgets.feeding.batches import Call, call_of, to_device
 from qwidgets.network import FreeSizes, Network, Observer, capture
 
 Forward = Callable[[nn.Module, Any], object]
@@ -70,7 +70,7 @@ class Feeder:
         CaptureError, DataError
             See `qwidgets.network.capture`; DataError where the batch has not the type that the model needs.
         """
-        args, kwargs = self._first_call(moved(batch, self._device))
+        args, kwargs = self._first_call(to_device(batch, self._device))
         try:
             return capture(self._model, args, kwargs, free)
         except CaptureError as error:
@@ -89,7 +89,7 @@ class Feeder:
             The batch has not the structure, the shapes or the types that the network was captured for, or needs;
             `OtherSizes` where it differs in sizes alone.
         """
-        batch = moved(batch, self._device)
+        batch = to_device(batch, self._device)
         calls = 0
 
         def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

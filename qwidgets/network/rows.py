@@ -175,7 +175,7 @@ class Rows:
                 self.parameter_nodes.setdefault(row, source)
 
     def _add_constants(self, group: Group) -> tuple[str | None, str | None]:
-        """Give rows to the constants that enter a group, and tell which is its weight and which its bias."""
+        """Give rows to the constants that enter a group, and give which is its weight and which its bias."""
         head = group.head
         weight, bias = operations.weight_of(head), operations.bias_of(head)
         weight_row: str | None = None
@@ -252,7 +252,7 @@ class Rows:
         return bias_row
 
     def _add_outputs(self, group: Group) -> str:
-        """Give a row to what leaves a group, or to each tensor that does; tell the first one's name."""
+        """Give a row to what leaves a group, or to each tensor that does, and give the first one's name."""
         outputs = [group.end]
         if not isinstance(operations.value_of(group.end), Tensor):
             outputs = [user for user in group.end.users if operations.is_float(user) and user.users]

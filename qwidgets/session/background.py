@@ -1,6 +1,7 @@
 """The calibration beside the notebook, on a thread of its own.
 
-Nothing here draws. What is to be told goes through the functions that were given, which look after locks themselves.
+Nothing here draws. Whatever is to be said goes through the functions that were given, which look after locks
+themselves.
 """
 
 import threading

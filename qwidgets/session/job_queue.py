@@ -1,7 +1,7 @@
 """Jobs beside the notebook: one after another on a thread, newest wish first served, stoppable, with their progress.
 
-Nothing here draws or knows what a job does. What is to be told goes through the functions that were given, which look
-after locks themselves.
+Nothing here draws or knows what a job does. Whatever is to be said goes through the functions that were given, which
+look after locks themselves.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Pace:
 
 
 class Job:
-    """One piece of work, as it sees itself: whether it shall stop, and whom to tell how far it is."""
+    """One piece of work, as it sees itself: whether it shall stop, and a way to say how far it is."""
 
     def __init__(self, what: str, work: Callable[["Job"], None], on_pace: Callable[[Pace | None], None]) -> None:
         self.what = what

@@ -1,7 +1,7 @@
 """Measures what a plan's formats do to its network, beside the notebook, whenever they change or somebody asks.
 
 It decides what is measured when, and on which data; `measured` remembers, `lane` runs it, and whoever is interested is
-told. It draws nothing, and changes neither the plan nor the model.
+called. It draws nothing, and changes neither the plan nor the model.
 """
 
 import copy
@@ -161,7 +161,7 @@ class LiveValidation:
             None if material.model is None or material.evaluate is None else _twin_of(material.model)
         )
         self._quick, self._long, self._user = (
-            JobQueue(name, self._tell_pace, on_error) for name in ("draft", "validation", "evaluation")
+            JobQueue(name, self._report_pace, on_error) for name in ("draft", "validation", "evaluation")
         )
         self._drafted = Debounce(self._measure_draft, PAUSE, math.inf)
 
@@ -310,7 +310,7 @@ class LiveValidation:
             self.measured.add_number(state, number)
             self._on_measured()
 
-    def _tell_pace(self, pace: Pace | None) -> None:
+    def _report_pace(self, pace: Pace | None) -> None:
         if pace is not None or not self.busy:
             self._on_pace(pace)
 

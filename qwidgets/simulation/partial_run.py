@@ -111,7 +111,7 @@ class PartialRun:
         return [dict(zip(self._network.given, batch, strict=True)) for batch in batches]
 
     def _compute(self, values: dict[Operation, Any], program: Program, places: range) -> Any:
-        """Compute some nodes after those whose values are given; tell what the last one gave."""
+        """Compute some nodes after those whose values are given, and give what the last one gave."""
 
         def look(value: Any) -> Any:
             if isinstance(value, Parameter):

@@ -95,16 +95,16 @@ def of_words(target: Target, program: Program) -> Iterator[Misfit]:
     """Name the operations whose results are stored in another width than what they are computed of."""
     if target.mixes_words:
         return
-    told = set()
+    seen = set()
     for node, given in program.arguments.items():
         row = node.row
         output = program.formats.get(row)
         for source in _read(given, program):
             fmt = program.formats[source]
-            if output is None or fmt is None or (row, source) in told:
+            if output is None or fmt is None or (row, source) in seen:
                 continue
             if storage(fmt.word_length) != storage(output.word_length):
-                told.add((row, source))
+                seen.add((row, source))
                 yield Misfit(
                     row,
                     f"is stored in {storage(output.word_length)} bits and {source!r}, which it is computed of, in "

@@ -82,12 +82,12 @@ class Adjustments:
                 found[row] = total.to(found[row].dtype)
         return found
 
-    def told(self, row: str, fmt: object) -> tuple[str, ...]:
+    def describe(self, row: str, fmt: object) -> tuple[str, ...]:
         """Say what is changed of a tensor that has a format: equalized, bias corrected, rounded.
 
         Examples
         --------
-        >>> Adjustments(shifts={"conv.bias": np.array([0.1])}).told("conv.bias", FixedPoint())
+        >>> Adjustments(shifts={"conv.bias": np.array([0.1])}).describe("conv.bias", FixedPoint())
         ('bias corrected',)
         """
         rounding = self.roundings.get(row)

@@ -38,7 +38,7 @@ class FormatState(traitlets.HasTraits):
     Attributes
     ----------
     change
-        What was done last; observe it to follow all changes. No lock is held while observers are told.
+        What was done last; observe it to follow all changes. No lock is held while observers are notified.
     """
 
     change = traitlets.Instance(Change, allow_none=True, default_value=None, read_only=True)
@@ -46,7 +46,7 @@ class FormatState(traitlets.HasTraits):
     def __init__(self, network: str, rows: tuple[Row, ...], start: Snapshot) -> None:
         self._guard = threading.RLock()
         self._depth = 0
-        self._untold: list[Any] = []
+        self._pending: list[Any] = []
         super().__init__()
         self.network = network
         self._rows = {row.name: row for row in rows}
@@ -156,7 +156,7 @@ class FormatState(traitlets.HasTraits):
         PlanError
             Nothing matches, or all that match are locked.
         """
-        matching = [name for name in self._rows if fnmatch.fnmatchcase(name, pattern)]
+        matching = self._matching(pattern)
         if not matching:
             raise PlanError(f"no tensor's name matches {pattern!r}{self._suggestion(pattern)}")
         with self._changing():
@@ -187,8 +187,8 @@ class FormatState(traitlets.HasTraits):
             now = self._timeline.now
             matching = {
                 name: dataclasses.replace(fmt, rounding=rounding)
-                for name, row in self._rows.items()
-                if row.kind in ("input", "activation") and fnmatch.fnmatchcase(name, pattern)
+                for name in self._matching(pattern)
+                if self._rows[name].kind in ("input", "activation")
                 if isinstance(fmt := now.current(name), FixedPoint)
             }
             if not matching:
@@ -216,7 +216,7 @@ class FormatState(traitlets.HasTraits):
             entry = Commit.now(note, {name: (now.committed[name], fmt) for name, fmt in now.drafts.items()})
             committed = {**now.committed, **now.drafts}
             self._step(dataclasses.replace(now, committed=committed, drafts={}, history=(*now.history, entry)))
-            self._tell("commit", entry.changes)
+            self._notify("commit", entry.changes)
         return entry
 
     def revert(self, name: str | None = None) -> None:
@@ -230,7 +230,7 @@ class FormatState(traitlets.HasTraits):
                 return
             kept = {n: fmt for n, fmt in now.drafts.items() if n not in dropped}
             self._step(dataclasses.replace(now, drafts=kept))
-            self._tell("revert", dropped)
+            self._notify("revert", dropped)
 
     def undo(self) -> None:
         """Take back the last draft, commit, revert, lock or opened file.
@@ -268,6 +268,11 @@ class FormatState(traitlets.HasTraits):
             raise PlanError(f"the network {self.network} has no tensor {shown}")
         return name
 
+    def _matching(self, pattern: str) -> list[str]:
+        if not isinstance(pattern, str):
+            raise PlanError(f"a pattern of names is a text such as '*.weight', not {pattern!r:.80}")
+        return [name for name in self._rows if fnmatch.fnmatchcase(name, pattern)]
+
     def _suggestion(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._rows, n=3, cutoff=0.4)
         return f"; did you mean {' or '.join(map(repr, close))}?" if close else "; plan.names lists all"
@@ -294,7 +299,7 @@ class FormatState(traitlets.HasTraits):
             else:
                 self._step(following)
                 self._last_draft = frozenset(parsed)
-            self._tell("draft", changed)
+            self._notify("draft", changed)
 
     def _relock(self, names: tuple[str, ...], change: Callable[[frozenset[str]], frozenset[str]]) -> None:
         with self._changing():
@@ -304,7 +309,7 @@ class FormatState(traitlets.HasTraits):
             if locked == self._timeline.now.locked:
                 return
             self._step(dataclasses.replace(self._timeline.now, locked=locked))
-            self._tell("lock", names)
+            self._notify("lock", names)
 
     def _step(self, following: Snapshot) -> None:
         self._timeline.step(following)
@@ -316,15 +321,15 @@ class FormatState(traitlets.HasTraits):
             move()
             self._last_draft = frozenset()
             moved = before.differing(self._timeline.now)
-            self._tell(kind, moved)
+            self._notify(kind, moved)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        """Keep other threads from changing the plan; observers are told when the outermost block is over.
+        """Keep other threads from changing the plan; observers are notified when the outermost block is over.
 
         An observer may wait for what another thread draws, and that thread for the plan.
         """
-        untold: list[Any] = []
+        pending: list[Any] = []
         try:
             with self._guard:
                 self._depth += 1
@@ -333,18 +338,18 @@ class FormatState(traitlets.HasTraits):
                 finally:
                     self._depth -= 1
                     if not self._depth:
-                        untold, self._untold = self._untold, []
+                        pending, self._pending = self._pending, []
         finally:
-            for event in untold:
+            for event in pending:
                 super().notify_change(event)
 
     def notify_change(self, change: Any) -> None:
         """Tell observers; of what is changed just now, once the plan is free again."""
         if self._depth:
-            self._untold.append(change)
+            self._pending.append(change)
         else:
             super().notify_change(change)
 
-    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
+    def _notify(self, kind: ChangeKind, names: Iterable[str]) -> None:
         revision = self.change.revision + 1 if self.change else 1
         self.set_trait("change", Change(kind, frozenset(names), revision))

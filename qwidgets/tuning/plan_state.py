@@ -240,16 +240,16 @@ class PlanState(FormatState):
         content.check_fits(self.network, self.rows)
         with self._changing():
             self._step(content.snapshot_for(self._calibration))
-            self._tell("open", self._rows)
+            self._notify("open", self._rows)
 
     # Behind it
 
-    def _tell(self, kind: ChangeKind, names: Iterable[str]) -> None:
+    def _notify(self, kind: ChangeKind, names: Iterable[str]) -> None:
         """Name also the biases at accumulators whose step moves with what was changed: views show their figures."""
         changed = set(names)
         sums = self.calibration.sums if self.calibration else ()
         moved = {each.bias for each in sums if each.bias and changed & {each.weight, *each.reads}}
-        super()._tell(kind, changed | {bias for bias in moved if self[bias] == ACCUMULATOR})
+        super()._notify(kind, changed | {bias for bias in moved if self[bias] == ACCUMULATOR})
 
     def _calibrated(self) -> Calibration:
         if self.calibration is None:

@@ -74,7 +74,7 @@ def _format(plan: "PlanState", name: str) -> dict[str, object]:
     states = {"draft": name in plan.drafts, "locked": name in plan.locked, "float": fmt is None}
     record: dict[str, object] = {
         "state": ", ".join(state for state, holds in states.items() if holds),
-        "adjusted": ", ".join(plan.adjustments.told(name, fmt)),
+        "adjusted": ", ".join(plan.adjustments.describe(name, fmt)),
         "window": fmt.window if fmt else "",
         "committed_window": committed.window if committed else "",
     }

@@ -1,4 +1,4 @@
-"""What a plan is made of: its state at one moment, a commit, what observers are told, and the line of states.
+"""What a plan is made of: its state at one moment, a commit, what observers are given, and the line of states.
 
 The values are frozen. A :class:`Timeline` moves from one :class:`Snapshot` to the next and back; a file holds one.
 """
@@ -25,7 +25,7 @@ ChangeKind = Literal["draft", "commit", "revert", "undo", "redo", "lock", "open"
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What observers are told: what happened, to which tensors, and the how-many-th change it was."""
+    """What observers are given: what happened, to which tensors, and the how-many-th change it was."""
 
     kind: ChangeKind
     names: frozenset[str]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from qwidgets.progress import Progress, Stopped
+from qwidgets.progress import OnProgress, Progress, Stopped
 from qwidgets.tuning import PlanState
 from qwidgets.validation.metrics import Metric
 from qwidgets.validation.row_ablation import RowAblation
@@ -21,7 +21,7 @@ def sensitivity(
     metric: Metric | None = None,
     *,
     names: Iterable[str] | None = None,
-    progress: bool = True,
+    progress: bool | OnProgress = True,
     stop: Callable[[], bool] | None = None,
 ) -> pd.DataFrame:
     """Measure what each row's committed format does to the output, by itself and within the whole. Drafts do not count.

@@ -207,7 +207,7 @@ def test_validating_can_be_stopped_and_keeps_what_was_measured() -> None:
     gate.open.release(2)
     workbench._strip._validate.click()
     until(lambda: "400 samples" in text_of(workbench) or "600 samples" in text_of(workbench))
-    workbench._strip._tell_pace.flush()
+    workbench._strip._paced.flush()
     assert not workbench._strip._stop.disabled
     workbench._strip._stop.click()
     gate.open.release(5)

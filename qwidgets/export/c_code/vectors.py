@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.calibration import Calibration
 from qwidgets.errors import DataError
-from qwidgets.feeding import batches_of, call_of, moved
+from qwidgets.feeding import batches_of, call_of, to_device
 from qwidgets.formats import FixedPoint
 from qwidgets.network import Operation, TensorSpec
 from qwidgets.simulation import QuantizedNetwork, whole_number_codes
@@ -59,7 +59,7 @@ def first_call(quantized: QuantizedNetwork, model: Any, data: Any) -> list[Any]:
     batch = next(batches_of(data), None)
     if batch is None:
         raise DataError("data holds no batch to make test vectors of; pass at least one example")
-    args, kwargs = call_of(model, moved(batch, quantized.device))
+    args, kwargs = call_of(model, to_device(batch, quantized.device))
     leaves = quantized.network.flatten(args, kwargs)
     if not all(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor)):
         raise DataError("the first batch holds no example to make test vectors of")

@@ -302,7 +302,7 @@ def tally64(words: Words, cells: Cells, touched: Flags, extremes: Cells) -> None
 
 @compiled
 def _tally_word(word: Integer, times: Integer, cells: Cells, touched: Flags) -> bool:
-    """Add one float32 word so many times; tell whether it is finite."""
+    """Add one float32 word so many times, and say whether it is finite."""
     magnitude = word & 0x7FFFFFFF
     if magnitude > 0x7F800000:
         cells[NAN] += times

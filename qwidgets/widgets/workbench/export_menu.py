@@ -25,12 +25,12 @@ class ExportMenu(PlanView):
     ----------
     plan
         What is exported; its drafts are not.
-    told
+    on_done
         Called with a sentence about what was written.
     """
 
-    def __init__(self, plan: Plan, told: Callable[[str], None]) -> None:
-        self._told = told
+    def __init__(self, plan: Plan, on_done: Callable[[str], None]) -> None:
+        self._on_done = on_done
         self._data: Data = None
         self._lane = JobQueue("export", self._on_pace, self._on_error)
         super().__init__(plan)
@@ -109,7 +109,7 @@ class ExportMenu(PlanView):
     def _finish(self, done: str) -> None:
         self.clear_report()
         self._done.value = escaped(done)
-        self._told(done)
+        self._on_done(done)
 
     @drawing
     def _on_pace(self, pace: Pace | None) -> None:

@@ -21,12 +21,12 @@ class Footer(PlanView):
     ----------
     plan
         What is committed, taken back, saved and loaded.
-    told
+    on_done
         Called with a sentence about what was done.
     """
 
-    def __init__(self, plan: Plan, told: Callable[[str], None]) -> None:
-        self._told = told
+    def __init__(self, plan: Plan, on_done: Callable[[str], None]) -> None:
+        self._on_done = on_done
         super().__init__(plan)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
@@ -120,7 +120,7 @@ class Footer(PlanView):
 
     def _tell(self, text: str) -> None:
         self._done.value = escaped(text)
-        self._told(text)
+        self._on_done(text)
 
 
 def history_page(history: tuple[Commit, ...]) -> str:

@@ -27,11 +27,11 @@ class LogPanel(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets has no type
         self.add_class("qw-log")
         self._show()
 
-    def tell(self, text: str) -> None:
+    def add(self, text: str) -> None:
         """Add something that was done."""
         self._add(escaped(text))
 
-    def tell_error(self, error: Exception) -> None:
+    def add_error(self, error: Exception) -> None:
         """Add an error; one that is not of the package's own kind with the way it came about."""
         self.errors += 1
         text = f"<b class='qw-wrong'>{escaped(in_plain_words(error))}</b>"

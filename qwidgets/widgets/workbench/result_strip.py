@@ -60,7 +60,7 @@ class ResultStrip(View):
         self._words.add_class("qw-quiet")
         self._words.add_class("qw-one-line")
         self._pace: Pace | None = None
-        self._tell_pace = Throttle(self._show_pace, SECONDS_BETWEEN_PACES)
+        self._paced = Throttle(self._show_pace, SECONDS_BETWEEN_PACES)
         self._figures = ipywidgets.HTML()
         self._on_select = on_select
         self._verdict = ipywidgets.HTML()
@@ -101,7 +101,7 @@ class ResultStrip(View):
         """Show how far the job at hand is; None when there is none."""
         self._pace = pace
         if self.is_open:
-            self._tell_pace()
+            self._paced()
         else:
             self._show_pace()  # as it is closed, it costs nothing, and no timer keeps it in memory
 
@@ -109,7 +109,7 @@ class ResultStrip(View):
         """It observes nothing."""
 
     def _detach(self) -> None:
-        self._tell_pace.cancel()
+        self._paced.cancel()
 
     def _static_page(self) -> str:
         return str(self._figures.value)

@@ -36,12 +36,12 @@ class StepsMenu(PlanView):
     ----------
     plan
         What is adjusted. Each step is one for undo, too.
-    told
+    on_done
         Called with a sentence about what was done.
     """
 
-    def __init__(self, plan: Plan, told: Callable[[str], None]) -> None:
-        self._told = told
+    def __init__(self, plan: Plan, on_done: Callable[[str], None]) -> None:
+        self._on_done = on_done
         self._data: Iterable[Any] | None = None
         self._lack = NO_DATA
         self._done: tuple[Change | None, str] = (None, "")
@@ -151,7 +151,7 @@ class StepsMenu(PlanView):
     def _finish(self, done: str) -> None:
         self.clear_report()
         self._done = (self.plan.change, done)
-        self._told(done)
+        self._on_done(done)
 
     def _on_pace(self, pace: Pace | None) -> None:
         self._progress.show(pace)
@@ -173,15 +173,15 @@ def summary(changes: Iterable[str], before: Adjustments, after: Adjustments, ent
     >>> summary(["shifts"], Adjustments(), after, Commit.now("biases corrected", {}))
     '1 bias corrected'
     """
-    told = []
+    parts = []
     for part in changes:
         old, new = getattr(before, part), getattr(after, part)
-        told.append(_told(sum(1 for row, what in new.items() if old.get(row) is not what), *WORDS[part]))
-    told.append(_told(len(entry.changes), "window", "windows", "chosen anew"))
-    return ", ".join(filter(None, told)) or "there was nothing to do"
+        parts.append(_counted(sum(1 for row, what in new.items() if old.get(row) is not what), *WORDS[part]))
+    parts.append(_counted(len(entry.changes), "window", "windows", "chosen anew"))
+    return ", ".join(filter(None, parts)) or "there was nothing to do"
 
 
-def _told(count: int, one: str, many: str, done: str) -> str:
+def _counted(count: int, one: str, many: str, done: str) -> str:
     return f"{count} {one if count == 1 else many} {done}" if count else ""
 
 

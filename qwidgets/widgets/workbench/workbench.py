@@ -149,11 +149,11 @@ class Workbench(View):
     def _show_plan(self, plan: Plan) -> None:
         self.set_trait("plan", plan)
         self._table, self._map, self._editor = LayerTable(plan), BitHeatMap(plan), WindowEditor(plan)
-        self._footer = Footer(plan, self._log.tell)
-        self._steps = StepsMenu(plan, self._log.tell)
+        self._footer = Footer(plan, self._log.add)
+        self._steps = StepsMenu(plan, self._log.add)
         self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
         self._target = TargetPicker(plan, self._table.show_misfits)
-        self._export = ExportMenu(plan, self._log.tell)
+        self._export = ExportMenu(plan, self._log.add)
         if self._validation is not None:
             self._export.give(self._validation)
         linked = (self._table, self._map, self._editor, self._target)
@@ -216,11 +216,11 @@ class Workbench(View):
         left_out = self.plan.propose(word_length, scheme, per_channel=per_channel, target=self._target.target)
         where = ", weights per channel" if per_channel else ""
         where += f", for {self._target.target}" if self._target.target else ""
-        self._log.tell(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
+        self._log.add(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
         if self.plan.room.formats:
-            self._log.tell(str(self.plan.room))
+            self._log.add(str(self.plan.room))
         for name, reason in left_out.items():
-            self._log.tell(f"{name} was left out: {reason}")
+            self._log.add(f"{name} was left out: {reason}")
         if self._measuring is not None:
             self._measuring.check()
 
@@ -319,7 +319,7 @@ class Workbench(View):
             self.set_trait("problem", event.new)
 
     def _log_error(self, error: Exception) -> None:
-        self._log.tell_error(error)
+        self._log.add_error(error)
         self._more.titles = ("history", f"log · {self._log.errors} error{'' if self._log.errors == 1 else 's'}")
 
     # Being shown
