@@ -16,6 +16,7 @@ from qwidgets.histograms import BitHistogram, Preview
 from qwidgets.network import capture
 from qwidgets.plan import Plan
 from qwidgets.schemes import register_scheme
+from qwidgets.session import Session
 from qwidgets.simulation import quantize
 from qwidgets.validation import Health, cost, health, sensitivity, validate
 
@@ -48,6 +49,7 @@ __all__ = [
     "Preview",
     "RoundingTable",
     "SensitivityChart",
+    "Session",
     "SineScope",
     "WindowEditor",
     "Workbench",

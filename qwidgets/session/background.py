@@ -43,7 +43,7 @@ class CalibrationRun:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end after the batch at hand."""
+        """Ask it to end after the batch at hand, the first one at the earliest."""
         self._stopping.set()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -57,7 +57,7 @@ class CalibrationRun:
             steps = calibration_steps(self._model, self._data)
             for calibration in steps:
                 self._on_step(calibration)
-                if self._stopping.is_set():
+                if self._stopping.is_set() and calibration.batches:
                     break
         except Exception as error:
             problem = error

@@ -90,14 +90,16 @@ def test_a_proposal_that_breaks_the_network_is_called_so_and_its_rows_can_be_cli
     digits.output(0).get_by_label("word length").press("Enter")
     digits.output(0).get_by_role("button", name="Propose").click()
     expect(results(digits).get_by_text("broken")).to_be_visible()
-    worst = digits.value("workbench._measuring.checked.health.rows.index[0]")
+    worst = digits.value("workbench.session.tuning.live.checked.health.rows.index[0]")
     results(digits).get_by_role("button", name="dB").first.click()
     digits.wait_for_value("workbench.selection", [worst])
 
 
 @pytest.mark.parametrize("width", [1440, 800])
 def test_screenshot_of_the_results(digits: NotebookPage, width: int) -> None:
-    digits.execute("plan.propose(4); workbench._measuring.check(); workbench._measuring.sense(); workbench.wait()")
+    digits.execute(
+        "plan.propose(4); workbench.session.tuning.live.check(); workbench.session.sense(); workbench.wait()"
+    )
     button(digits, "Validate").click()
     expect(cells(digits, "measured on").nth(0)).to_have_text("draft, all 450 images")
     digits.page.set_viewport_size({"width": width, "height": 1000})

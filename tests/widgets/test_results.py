@@ -81,8 +81,9 @@ def test_the_accuracy_of_a_draft_is_that_of_the_plan_with_the_draft_committed(
     workbench: Workbench, example: Digits
 ) -> None:
     plan = plan_of_workbench(workbench)
-    assert workbench._measuring is not None
-    workbench._measuring._drafted._took = LONG  # so that it is measured when that is waited for, and not before
+    workbench.session.tuning.live._drafted._took = (
+        LONG  # so that it is measured when that is waited for, and not before
+    )
     plan[SPOILT] = "2^3 … 2^-3"
     assert result(workbench, "top-1")[0] == "…"
     workbench.wait(LONG)

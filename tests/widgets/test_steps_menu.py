@@ -251,7 +251,7 @@ def test_what_is_held_back_is_held_back_from_the_steps() -> None:
     workbench.wait(LONG)
     given = list(workbench._steps._data or ())
     assert [any(one is batch for one in given) for batch in data] == [True] * 4 + [False]
-    assert len(workbench._held_back.batches) == 1
+    assert len(workbench.session.tuning.live.material.held_back) == 1
 
 
 def test_a_workbench_of_a_plan_alone_says_what_is_missing(plan: Plan) -> None:

@@ -11,13 +11,11 @@ import ipywidgets
 from qwidgets.adjusting import STEPS, Step
 from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
-from qwidgets.session import Job, JobQueue, Pace
+from qwidgets.session import NO_DATA, Job, JobQueue, Pace
 from qwidgets.tuning import Adjustments, Change, Commit
 from qwidgets.validation import parameter_bytes
 from qwidgets.widgets.controls import PlanView, ProgressRow, drawing, escaped, guarded
 
-NO_DATA = "there is no data here to look at: Workbench(model, data) has some, and in Python plan.equalize(data) does it"
-READ_ONCE = "the data could be read only once; Workbench(model, data) with a DataLoader or a list can be read again"
 NO_MODEL = "this plan came from a file and does not know its network; in Python plan.equalize(data, model) does it"
 NOT_YET = "the network is still being calibrated"
 

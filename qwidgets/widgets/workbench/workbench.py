@@ -8,19 +8,8 @@ import pandas as pd
 import traitlets
 from torch import nn
 
-from qwidgets.calibration import Calibration
-from qwidgets.errors import CaptureError, PlanError
 from qwidgets.plan import Plan
-from qwidgets.session import (
-    CalibrationRun,
-    Evaluate,
-    HeldBack,
-    LiveValidation,
-    Material,
-    Pace,
-    Throttle,
-    can_be_read_again,
-)
+from qwidgets.session import Evaluate, Listener, Pace, Session, Throttle, Tuning
 from qwidgets.widgets.controls import DRAWING, View, close_tree, drawing, known_names, plan_page
 from qwidgets.widgets.workbench import steps_menu
 from qwidgets.widgets.workbench.bit_heat_map import BitHeatMap
@@ -35,12 +24,10 @@ from qwidgets.widgets.workbench.steps_menu import StepsMenu
 from qwidgets.widgets.workbench.target_picker import TargetPicker
 from qwidgets.widgets.workbench.window_editor import WindowEditor
 
-WORD_LENGTH = 8
-SCHEME = "mse"
 SECONDS_BETWEEN_COUNTS = 0.4
 
 
-class Workbench(View):
+class Workbench(View, Listener):
     """A network's tensors, their bits and their formats: look, move a window, see what it costs, commit.
 
     ``Workbench(model, data)`` calibrates in the background, so that the notebook stays alive, and then commits what the
@@ -97,11 +84,8 @@ class Workbench(View):
         evaluate: Evaluate | None = None,
         validation: Iterable[Any] | None = None,
     ) -> None:
-        _check(model, data, evaluate, validation)
+        self.session = Session(model, data, evaluate, validation, self)
         super().__init__()
-        self._run: CalibrationRun | None = None
-        self._measuring: LiveValidation | None = None
-        self._evaluate, self._validation, self._data = evaluate, validation, data
         self._displays: list[Any] = []
         self._header = Header(self._on_stop, self._on_propose)
         self._log = LogPanel()
@@ -110,22 +94,18 @@ class Workbench(View):
         self._sensitivity: tuple[pd.DataFrame, str] | None = None
         self._body = ipywidgets.VBox([_quiet("The tensors appear as soon as the network has been captured.")])
         self._more = ipywidgets.Accordion([self._history, self._log], titles=("history", "log"), selected_index=None)
+        self._count = Throttle(self._show_counts, SECONDS_BETWEEN_COUNTS)
         self._header.observe(self._on_problem, "problem")
         self.add_class("qw-workbench")
         self.fill(self._header, self._results, self._body, self._more)
-        if isinstance(model, Plan):
-            with DRAWING:  # another thread may change the plan before all is there that shows it
-                self._show_plan(model)
-                self._about()
-                self._begin_measuring(model.model, ())
-            return
-        assert data is not None
-        self._held_back = HeldBack(data)
-        self._count = Throttle(self._show_counts, SECONDS_BETWEEN_COUNTS)
-        self._header.name(type(model).__name__, "")
-        self._header.begin()
-        self._run = CalibrationRun(model, self._held_back, self._on_step, self._on_end)
-        self._run.start()
+        with DRAWING:  # another thread may change the plan before all is there that shows it
+            if isinstance(self.session.state, Tuning):
+                self._show_plan(self.session.state.plan)
+                self._show_tuning(self.session.state)
+            else:
+                self._header.name(type(model).__name__, "")
+                self._header.begin()
+            self.session.start()
 
     def wait(self, seconds: float | None = None) -> Plan:
         """Wait until the calibration, and what is to be measured after it, is over, and give the plan.
@@ -137,25 +117,18 @@ class Workbench(View):
         QwidgetsError
             The calibration failed before anything was counted.
         """
-        over = (self._run is None or self._run.wait(seconds)) and (
-            self._measuring is None or self._measuring.wait(seconds)
-        )
-        if not over:
-            raise PlanError(f"the workbench is still at work after {seconds} s; wait longer, or press Stop")
-        if self.plan is None:
-            raise self.problem or CaptureError("the calibration ended before the network was captured")
-        return self.plan
+        return self.session.wait(seconds)
 
     def _show_plan(self, plan: Plan) -> None:
         self.set_trait("plan", plan)
         self._table, self._map, self._editor = LayerTable(plan), BitHeatMap(plan), WindowEditor(plan)
         self._footer = Footer(plan, self._log.add)
         self._steps = StepsMenu(plan, self._log.add)
-        self._steps.give(None, steps_menu.NO_DATA if self._run is None else steps_menu.NOT_YET)
+        self._steps.give(None, steps_menu.NOT_YET)
         self._target = TargetPicker(plan, self._table.show_misfits)
         self._export = ExportMenu(plan, self._log.add)
-        if self._validation is not None:
-            self._export.give(self._validation)
+        if self.session.validation is not None:
+            self._export.give(self.session.validation)
         linked = (self._table, self._map, self._editor, self._target)
         self._views = (*linked, self._footer, self._steps, self._export)
         traitlets.link((self._footer.history, "value"), (self._history, "value"))
@@ -172,57 +145,44 @@ class Workbench(View):
         if not self.selection and plan.names:
             self.selection = plan.names[:1]
 
-    def _about(self) -> None:
-        assert self.plan is not None
-        calibration, tensors = self.plan.calibration, f"{len(self.plan)} tensors"
+    def _about(self, plan: Plan) -> None:
+        calibration, tensors = plan.calibration, f"{len(plan)} tensors"
         if calibration is None:
-            self._header.name(self.plan.network, f"{tensors} · not calibrated")
+            self._header.name(plan.network, f"{tensors} · not calibrated")
             return
         batches = f"{calibration.batches} batch{'' if calibration.batches == 1 else 'es'}"
         if not calibration.complete:
             batches = f"stopped after {batches}"
-        self._header.name(self.plan.network, f"{calibration.device} · {batches} · {tensors}")
+        self._header.name(plan.network, f"{calibration.device} · {batches} · {tensors}")
         self._header.can_propose(True)
 
-    def _begin_measuring(self, model: nn.Module | None, held_back: Iterable[Any]) -> None:
-        assert self.plan is not None
-        material = Material.of(model, self._validation, self._data, held_back, self._evaluate)
-        self._measuring = LiveValidation(
-            self.plan, material, self._on_measured, self._on_pace, self._on_measuring_error
-        )
-        measuring = self._measuring
-        self._strip = ResultStrip(measuring.validate, measuring.sense, measuring.stop, self._select, material.lack)
+    def _show_tuning(self, tuning: Tuning) -> None:
+        """Show what can be done once the calibration is over."""
+        self._about(tuning.plan)
+        self._steps.give(tuning.data, tuning.lack)
+        live = tuning.live
+        self._strip = ResultStrip(live.validate, live.sense, live.stop, self._select, live.material.lack)
         self._strip.observe(self._on_problem, "problem")
         self._put(self._results, self._strip)
-        self._measure()
-
-    def _measure(self) -> None:
-        """Measure what is not known yet, and show what is."""
-        if self._measuring is None or not self.is_open:
-            return
-        self._measuring.follow("open")
-        if self._run is not None and self._measuring.checked is None:
-            self._measuring.check()
-        self._on_measured()
+        self._show_measured(tuning)
 
     # What the person does
 
     def _on_stop(self) -> None:
-        assert self._run is not None
-        self._run.stop()
+        self.session.stop()
 
     def _on_propose(self, word_length: int, scheme: str, per_channel: bool) -> None:
-        assert self.plan is not None
-        left_out = self.plan.propose(word_length, scheme, per_channel=per_channel, target=self._target.target)
+        tuning = self.session.tuning
+        plan = tuning.plan
+        left_out = plan.propose(word_length, scheme, per_channel=per_channel, target=self._target.target)
         where = ", weights per channel" if per_channel else ""
         where += f", for {self._target.target}" if self._target.target else ""
-        self._log.add(f"{scheme} proposed formats of {word_length} bits{where}: {len(self.plan.drafts)} drafts")
-        if self.plan.room.formats:
-            self._log.add(str(self.plan.room))
+        self._log.add(f"{scheme} proposed formats of {word_length} bits{where}: {len(plan.drafts)} drafts")
+        if plan.room.formats:
+            self._log.add(str(plan.room))
         for name, reason in left_out.items():
             self._log.add(f"{name} was left out: {reason}")
-        if self._measuring is not None:
-            self._measuring.check()
+        tuning.live.check()
 
     def _select(self, name: str) -> None:
         self.selection = (name,)
@@ -230,87 +190,79 @@ class Workbench(View):
     # What happens in the background
 
     @drawing
-    def _on_step(self, calibration: Calibration) -> None:
-        if self.plan is None:
-            self._header.name(calibration.network, calibration.device)
-            self._show_plan(Plan(calibration))
+    def on_captured(self, plan: Plan) -> None:
+        """Show the tensors."""
+        self._header.name(plan.network, plan.calibration.device if plan.calibration else "")
+        self._show_plan(plan)
+
+    @drawing
+    def on_counts(self) -> None:
+        """Show the counts before long."""
         if self.is_open:
             self._count()
 
     @drawing
     def _show_counts(self) -> None:
-        assert self.plan is not None
-        assert self.plan.calibration is not None
-        self._header.advance(self.plan.calibration)
+        if self.session.plan.calibration is not None:
+            self._header.advance(self.session.plan.calibration)
         for view in self._views:
             view.refresh()
 
     @drawing
-    def _on_end(self, problem: Exception | None) -> None:
+    def on_calibrated(self, problem: Exception | None) -> None:
+        """Show what was proposed, and what went wrong before."""
         self._header.end()
         if problem is not None:
             self.report(problem)
             self._log_error(problem)
-        if self.plan is None:
+        if not isinstance(self.session.state, Tuning):
             self._put(self._body, _quiet("There is nothing to show: the network could not be captured."))
             return
         self._count.flush()
-        self._about()
-        untouched = [name for name in self.plan if self.plan[name] is None and name not in self.plan.drafts]
-        self.plan.propose(WORD_LENGTH, SCHEME, names=untouched)
-        if self.plan.drafts:
-            self.plan.commit(f"{SCHEME}, {WORD_LENGTH} bits")
-        if problem is not None:
-            self._data = None  # what could not be read or fed once cannot be measured on either
-        # What is held back is kept from the steps too: they must not be judged on what they looked at.
-        again = can_be_read_again(self._data) if self._data is not None else False
-        self._steps.give(self._held_back if again else None, steps_menu.READ_ONCE)
-        if again and self._validation is None:
-            self._export.give(self._data)
-        self._begin_measuring(self.plan.model, self._held_back.batches)
+        if self.session.state.data is not None and self.session.validation is None:
+            self._export.give(self.session.state.live.material.validation)
+        self._show_tuning(self.session.state)
         self._update_static_page()
 
     @drawing
-    def _on_measured(self) -> None:
+    def on_measured(self) -> None:
         """Show what is known now of what the formats do to the network."""
-        if self.plan is None or self._measuring is None or not self.is_open:
-            return
-        measured = self._measuring.measured
-        self._strip.show(self.plan, measured, getattr(self._evaluate, "__name__", "evaluate") if self._evaluate else "")
-        result = measured.best(self.plan, drafted=True)
-        self._table.show_measured(result.rows if result else {})
-        self._strip.show_check(self._measuring.checked, self.plan)
-        if self._measuring.sensitivity is not self._sensitivity:
-            self._show_sensitivity()
+        if isinstance(self.session.state, Tuning) and self.is_open:
+            self._show_measured(self.session.state)
 
-    def _show_sensitivity(self) -> None:
-        assert self.plan is not None
-        assert self._measuring is not None
-        assert self._measuring.sensitivity is not None
-        self._sensitivity = self._measuring.sensitivity
+    def _show_measured(self, tuning: Tuning) -> None:
+        live, evaluate = tuning.live, self.session.evaluate
+        self._strip.show(tuning.plan, live.measured, getattr(evaluate, "__name__", "evaluate") if evaluate else "")
+        result = live.measured.best(tuning.plan, drafted=True)
+        self._table.show_measured(result.rows if result else {})
+        self._strip.show_check(live.checked, tuning.plan)
+        if live.sensitivity is not None and live.sensitivity is not self._sensitivity:
+            self._sensitivity = live.sensitivity
+            self._show_sensitivity(tuning.plan, *live.sensitivity)
+
+    def _show_sensitivity(self, plan: Plan, report: pd.DataFrame, over: str) -> None:
         if not self._chart_place.children:  # a figure that is first shown hidden would stay blank
-            self._chart = SensitivityChart(self.plan)
+            self._chart = SensitivityChart(plan)
             self._chart.observe(self._on_problem, "problem")
             traitlets.link((self, "selection"), (self._chart, "selection"))
             self._put(self._chart_place, self._chart)
-        self._chart.show(*self._sensitivity)
+        self._chart.show(report, over)
 
     @drawing
-    def _on_pace(self, pace: Pace | None) -> None:
+    def on_pace(self, pace: Pace | None) -> None:
         """Show how far a measurement is."""
         self._strip.show_pace(pace)
 
     @drawing
-    def _on_measuring_error(self, error: Exception) -> None:
-        """Tell of a measurement that failed."""
-        self._strip.report(error)
+    def on_problem(self, problem: Exception) -> None:
+        """Show a measurement that failed."""
+        self._strip.report(problem)
 
     @drawing
     def _on_change(self, event: Any) -> None:
-        if self._measuring is not None and self.is_open:
+        if isinstance(self.session.state, Tuning) and self.is_open:
             self._strip.clear_report()
-            self._measuring.follow(event.new.kind)
-            self._on_measured()
+            self._show_measured(self.session.state)
 
     @drawing
     def _on_problem(self, event: Any) -> None:
@@ -327,14 +279,15 @@ class Workbench(View):
     def _attach(self) -> None:
         if self.plan is not None:
             self.plan.observe(self._on_change, "change")
-        self._measure()
+        self.session.watch(True)
+        self.session.measure()
+        if isinstance(self.session.state, Tuning):
+            self._show_measured(self.session.state)
 
     def _detach(self) -> None:
-        if self._run is not None:
-            self._run.stop()
-            self._count.cancel()
-        if self._measuring is not None:
-            self._measuring.stop()
+        self.session.stop()
+        self.session.watch(False)
+        self._count.cancel()
         if self.plan is not None:
             self.plan.unobserve(self._on_change, "change")
 
@@ -367,23 +320,6 @@ class Workbench(View):
     @traitlets.validate("selection")
     def _known_names(self, proposal: Any) -> tuple[str, ...]:
         return known_names(self.plan, proposal["value"])
-
-
-def _check(model: object, data: object, evaluate: object, validation: object) -> None:
-    if isinstance(model, Plan):
-        if data is not None:
-            raise PlanError("Workbench(plan) takes no data to calibrate with; Workbench(plan, validation=batches) does")
-    elif not isinstance(model, nn.Module):
-        raise PlanError(f"Workbench shows a Plan or a torch.nn.Module, not {model!r:.80}")
-    elif data is None:
-        raise PlanError("Workbench(model, data) needs batches to calibrate with, such as a DataLoader")
-    if evaluate is not None and not callable(evaluate):
-        raise PlanError(f"evaluate must be a function of a network that gives a number, not {evaluate!r:.80}")
-    if validation is not None and not can_be_read_again(validation):
-        raise PlanError(
-            f"validation must be batches that can be read again and again, such as a DataLoader or a list, not "
-            f"{validation!r:.80}"
-        )
 
 
 def _quiet(text: str) -> ipywidgets.HTML:
