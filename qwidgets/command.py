@@ -161,7 +161,7 @@ class _Run:
         data = _named(self.options.data, lambda found: hasattr(found, "__iter__"))
         calibration = self._counted(model, self._share(data, before), before)
         if self.ranks is not None:
-            calibration = Calibration.of_all(self.ranks, calibration, device_for(model, self.options.device))
+            calibration = Calibration.from_ranks(self.ranks, calibration, device_for(model, self.options.device))
         assert calibration is not None
         if self.rank == 0:
             calibration.save(self.out)

@@ -35,7 +35,7 @@ class Calibration(Counted):
     """Makes a plan of a calibration; the module of the plan, which lies above this one, sets it."""
 
     @classmethod
-    def of(cls, model: nn.Module, network: Network, device: torch.device, total_batches: int | None) -> Self:
+    def from_network(cls, model: nn.Module, network: Network, device: torch.device, total_batches: int | None) -> Self:
         """Begin one for a network: its weights are counted, its data is not."""
         histograms = {row.name: BitHistogram() for row in network.rows}
         for name, values in network.parameters.items():
@@ -55,7 +55,7 @@ class Calibration(Counted):
         )
 
     @classmethod
-    def of_all(cls, ranks: Ranks, own: Self | None, device: torch.device) -> Self:
+    def from_ranks(cls, ranks: Ranks, own: Self | None, device: torch.device) -> Self:
         """Give the sum of what all processes counted, the same in each.
 
         Parameters

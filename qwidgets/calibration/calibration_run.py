@@ -117,7 +117,7 @@ def calibrate(
                 warnings.warn(f"interrupted: {calibration!r} is what was counted until then", stacklevel=2)
             if ranks is None:
                 return _there(into if calibration is None else calibration)
-            counted = Calibration.of_all(ranks, calibration, device_for(model, device))
+            counted = Calibration.from_ranks(ranks, calibration, device_for(model, device))
             return counted if into is None else into.extend(counted)
     except CalibrationError as error:
         error.calibration = calibration if error.calibration is None else error.calibration
@@ -186,7 +186,7 @@ def _steps(
         except Exception as error:
             raise _failed(index, error, calibration) from error
         if calibration is None:
-            fresh = Calibration.of(model, network, place, total)
+            fresh = Calibration.from_network(model, network, place, total)
             calibration = fresh if into is None else into.extend(fresh)
             counts = BatchCounts(calibration)
             yield calibration
