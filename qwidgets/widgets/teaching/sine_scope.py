@@ -1,6 +1,6 @@
 """A sampled signal, quantized as one watches and listens: what a bit is.
 
-The signal, its error and its SQNR come from `qwidgets.teaching.signals`.
+The signal, its error and its SQNR come from `qwidgets.teaching`.
 """
 
 import math
@@ -51,7 +51,7 @@ class SineScope(TeachingView):
     Parameters
     ----------
     signal
-        A `qwidgets.teaching.signals.Signal`, or one's own samples; by default a sine.
+        A `qwidgets.teaching.Signal`, or one's own samples; by default a sine.
     fmt
         The format to begin with.
 
@@ -64,7 +64,7 @@ class SineScope(TeachingView):
 
     Examples
     --------
-    >>> scope = SineScope(signals.sine(0.99), FixedPoint(8, 7))
+    >>> scope = SineScope(sine(0.99), FixedPoint(8, 7))
     >>> round(scope.result.rule_db, 1), abs(scope.result.sqnr_db - scope.result.rule_db) < 0.3
     (49.9, True)
     """
