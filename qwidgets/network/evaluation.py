@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from qwidgets.network.autocast import autocast_state, set_autocast
 from qwidgets.network.network import Network
 from qwidgets.network.operation import Operation
 
@@ -14,6 +15,8 @@ def evaluate(
     network: Network, leaves: Sequence[Any], values: dict[Operation, Any], place: Callable[[Any], Any]
 ) -> Iterator[Operation]:
     """Compute a network, and give each operation as soon as what leaves it is there.
+
+    Where the network sets autocast, that holds for its own operations only, and not for what is done between them.
 
     Parameters
     ----------
@@ -38,11 +41,16 @@ def evaluate(
     def look(value: Any) -> Any:
         return place(values[value] if isinstance(value, Operation) else value)
 
+    inside = autocast_state()
     for operation in network.operations:
         if operation.kind == "call":
             args, kwargs = pytree.tree_map(look, (operation.args, dict(operation.kwargs)))
+            outside = autocast_state()
+            set_autocast(inside)
             with torch.no_grad():
                 values[operation] = operation.target(*args, **kwargs)
+            inside = autocast_state()
+            set_autocast(outside)
         elif operation.kind != "output":
             values[operation] = given[operation] if operation in given else network.tensor(operation.target)
         yield operation

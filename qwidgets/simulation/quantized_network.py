@@ -170,12 +170,9 @@ class QuantizedNetwork(nn.Module):
     def tensor(self, target: str) -> Tensor:
         """Give a parameter, a buffer or a constant of the graph, where the network is."""
         if target not in self._on_device:
-            held = {
-                **dict(self.named_parameters(remove_duplicate=False)),
-                **dict(self.named_buffers(remove_duplicate=False)),
-            }
             # What is made of others is made anew, of those that are there now.
-            tensor = held[target] if target in held else self.network.tensor_from(target, self.tensor)
+            own = _tensor_at(self, target)
+            tensor = own if own is not None else self.network.tensor_from(target, self.tensor)
             self._on_device[target] = tensor.to(self.device)
         return self._on_device[target]
 
@@ -203,6 +200,18 @@ class QuantizedNetwork(nn.Module):
         self.network = replace(self.network, parameters=parameters)
         self.program = Program(self.network, self._formats, self._accumulator_bits, self._adjustments)
         return result
+
+
+def _tensor_at(module: nn.Module, path: str) -> Tensor | None:
+    """Give the parameter or buffer at a path of attributes; None if there is none."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        found = module._modules.get(parent)
+        if found is None:
+            return None
+        module = found
+    held = module._parameters.get(name)
+    return held if held is not None else module._buffers.get(name)
 
 
 def _copy_modules(source: nn.Module, target: nn.Module, copies: dict[int, Any]) -> None:

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.feeding import Fed, fed, not_fed
 from qwidgets.formats import AccumulatorFormat
-from qwidgets.network import Network, unwrapped
+from qwidgets.network import Network, Operation, evaluate, unwrapped
 from qwidgets.simulation import Parameter, QuantizedNetwork, captured
 from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState
 from qwidgets.validation.class_axis import class_axis
@@ -87,7 +87,7 @@ def validate(
     >>> bool(report.loc["top1", "quantized"] > 0.98)
     True
     """
-    return compare(plan.adjustments.applied(captured(model, plan)), model, plan, data, metric, accumulator_bits)
+    return compare(captured(model, plan), model, plan, data, metric, accumulator_bits)
 
 
 def compare(
@@ -98,9 +98,10 @@ def compare(
     metric: Metric | None = None,
     accumulator_bits: int = ACCUMULATOR_BITS,
 ) -> pd.DataFrame:
-    """Do what :func:`validate` does with a network that was captured before, and adjusted as the plan says."""
+    """Do what :func:`validate` does with a network that was captured before."""
     model = unwrapped(model)
-    quantized = QuantizedNetwork(model, network, plan.committed, accumulator_bits, plan.adjustments)
+    adjusted = plan.adjustments.applied(network)
+    quantized = QuantizedNetwork(model, adjusted, plan.committed, accumulator_bits, plan.adjustments)
     comparison = _Comparison(network, quantized, plan.adjustments)
     for index, batch in enumerate(fed(network, model, data, quantized.device)):
         try:
@@ -126,20 +127,22 @@ class _Comparison:
         self._network = network
         self._quantized = quantized
         self._adjustments = adjustments
-        for row, values in network.parameters.items():
+        for row, values in quantized.network.parameters.items():
             self.errors[row].add(values, quantized.values(Parameter(row)))
 
     def run(self, batch: Fed) -> None:
         """Compare both on one batch, and keep their outputs and its targets, on the CPU."""
-        reference: dict[str, Tensor] = {}
-        # Copies, since later operations may overwrite what is shown.
-        scaled = self._adjustments.scaled
-        outputs = self._network.run(
-            batch.args, batch.kwargs, lambda row, values: reference.update({row: scaled(row, values.clone())})
-        )
-        quantized = self._quantized.run(
-            batch.args, batch.kwargs, lambda row, values: self.errors[row].add(reference.pop(row), values)
-        )
+        network, values = self._network, dict[Operation, Any]()
+        floating = evaluate(network, network.flatten(batch.args, batch.kwargs), values, lambda value: value)
+
+        def compare(row: str, quantized: Tensor) -> None:
+            # In float as far as that tensor, too: neither side keeps what it does not read any more.
+            operation = next(operation for operation in floating if operation.slot == row)
+            self.errors[row].add(self._adjustments.scaled(row, values[operation]), quantized)
+
+        quantized = self._quantized.run(batch.args, batch.kwargs, compare)
+        last = next(operation for operation in floating if operation is network.output)
+        outputs = network.unflatten(values[leaf] if isinstance(leaf, Operation) else leaf for leaf in last.args[0])
         self.output.add(outputs, quantized)
         kept = (self.outputs, outputs), (self.quantized_outputs, quantized), (self.targets, batch.targets)
         for where, new in kept:
@@ -155,7 +158,8 @@ def _table(
 ) -> pd.DataFrame:
     formats = plan.committed
     reasons = _reasons(quantized, formats)
-    overflows = {row: quantized.accumulator_overflows.get(row, 0) for row in quantized.program.accumulators}
+    counted = quantized.accumulator_overflows
+    overflows = {row: counted.get(row, 0) for row in quantized.program.accumulators}
     sizes = {
         row.name: (parameter_bytes(row, None), parameter_bytes(row, formats[row.name]))
         for row in network.rows

@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+PIECE = 1 << 17
+"""Values that a processor's cache holds with all that is made of them here: together they take half the time."""
+
 
 class QuantizationError:
     """What quantization did to some values, as sums in float64 that stay on the device until they are asked for."""
@@ -18,13 +21,9 @@ class QuantizationError:
             reference, value = torch.view_as_real(reference), torch.view_as_real(value)
         if not reference.is_floating_point():
             return
-        # The difference of two float16 values may be beyond the largest of them.
-        reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
-        finite = reference.isfinite()
-        error = torch.where(finite, value - reference, 0)
-        signal = torch.where(finite, reference, 0)
-        squares = (torch.linalg.vector_norm(part, dtype=torch.float64) ** 2 for part in (signal, error))
-        self._sums = self._sums + torch.stack([*squares, error.sum(dtype=torch.float64), finite.sum()])
+        pieces = zip(reference.flatten().split(PIECE), value.flatten().split(PIECE), strict=True)
+        for piece in pieces if reference.device.type == "cpu" else [(reference.flatten(), value.flatten())]:
+            self._sums = self._sums + _sums(*piece)
 
     def summary(self) -> tuple[float, float]:
         """Give the SQNR in dB and the mean error; NaN where nothing was counted.
@@ -53,3 +52,16 @@ class QuantizationError:
             return 0.0
         signal, noise, *_ = self._sums.tolist()
         return math.inf if math.isnan(noise) else float(noise / (signal or 1.0))
+
+
+def _sums(reference: Tensor, value: Tensor) -> Tensor:
+    """Give, over the finite values, the sums of their squares, of the errors' squares and of the errors; their number.
+
+    In float64, as the difference of two float16 values may be beyond the largest of them.
+    """
+    values = reference.double()
+    error = value.double() - values
+    finite = values.isfinite()
+    lost = finite.logical_not()
+    values, error = values.masked_fill(lost, 0), error.masked_fill_(lost, 0)
+    return torch.stack([values.dot(values), error.dot(error), error.sum(), finite.count_nonzero()])
