@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from qwidgets.histograms import BitHistogram
 from qwidgets.progress import Progress
 from qwidgets.simulation import RULES, Call, Codes, Exact, register_rule
 from qwidgets.tuning import PlanState
+from qwidgets.widgets import Workbench, register_panel
+from qwidgets.widgets.workbench import PANELS, SessionView
 
 MODEL = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
 DATA = [torch.linspace(-1, 1, 32).reshape(8, 4)]
@@ -31,7 +34,7 @@ def plan() -> Plan:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Take out again what a test has registered."""
-    registries: list[dict[str, Any]] = [schemes.SCHEMES, RULES, STEPS, targets.TARGETS, export.EXPORTS]
+    registries: list[dict[str, Any]] = [schemes.SCHEMES, RULES, STEPS, targets.TARGETS, export.EXPORTS, PANELS]
     before = [dict(registry) for registry in registries]
     yield
     for registry, entries in zip(registries, before, strict=True):
@@ -119,15 +122,45 @@ def test_an_export(plan: Plan, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "my.words").read_text())["0.weight"] == str(plan["0.weight"])
 
 
+def test_a_panel(plan: Plan) -> None:
+    @register_panel("Widest")
+    class Widest(SessionView):
+        def _build(self) -> tuple[ipywidgets.Widget, ...]:
+            self.words = ipywidgets.HTML()
+            return (self.words,)
+
+        def _show(self, changed: frozenset[str]) -> None:
+            formats = [self.plan[name] for name in self.plan]
+            self.words.value = f"{max(fmt.word_length for fmt in formats if isinstance(fmt, FixedPoint))} bits"
+
+        def on_log(self) -> None:
+            self.words.tooltip = self.session.log.entries[0].text
+
+    workbench = Workbench(plan)
+    panel = workbench.panels["Widest"]
+    assert workbench.tabs.titles[-1] == "Widest"
+    assert panel.words.value == "8 bits"
+    workbench.selection = ("0.weight",)
+    assert panel.selection == ("0.weight",)
+    plan["0.weight"] = "Q7.8"
+    panel.draw_now()
+    assert panel.words.value == "16 bits"
+    workbench.footer.commit.click()
+    assert panel.words.tooltip == "committed 1 tensor"
+    workbench.wait()
+    workbench.close()
+
+
 @pytest.mark.parametrize(
     "register",
     [
         lambda: qwidgets.register_step(dataclasses.replace(STEPS["equalize"], title="Other")),
         lambda: targets.register_target(dataclasses.replace(targets.TARGETS["integer"], title="Other")),
         lambda: export.register_export(dataclasses.replace(export.EXPORTS["csv"], title="Other")),
+        lambda: register_panel("Steps")(lambda session: ipywidgets.HTML()),
     ],
-    ids=["step", "target", "export"],
+    ids=["step", "target", "export", "panel"],
 )
 def test_a_name_that_is_taken_is_refused(register: Any) -> None:
-    with pytest.raises((PlanError, ExportError), match="already; give this one another name"):
+    with pytest.raises((PlanError, ExportError), match="already; give this one another (name|title)"):
         register()

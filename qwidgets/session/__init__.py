@@ -4,20 +4,23 @@ from qwidgets.session.background import CalibrationRun
 from qwidgets.session.job_queue import Job, JobQueue, Pace
 from qwidgets.session.listener import Listener
 from qwidgets.session.live_validation import Checked, LiveValidation, Material
+from qwidgets.session.log import Entry, Log
 from qwidgets.session.results_cache import SHARES, Evaluate, Result, ResultsCache
 from qwidgets.session.samples import HeldBack, can_be_read_again
-from qwidgets.session.session import NO_DATA, Session
+from qwidgets.session.session import NOT_YET, Session
 from qwidgets.session.states import Calibrating, Counting, Failed, State, Tuning
+from qwidgets.session.step_result import StepResult
 from qwidgets.session.throttle import Debounce, Throttle
 
 __all__ = [
-    "NO_DATA",
+    "NOT_YET",
     "SHARES",
     "Calibrating",
     "CalibrationRun",
     "Checked",
     "Counting",
     "Debounce",
+    "Entry",
     "Evaluate",
     "Failed",
     "HeldBack",
@@ -25,12 +28,14 @@ __all__ = [
     "JobQueue",
     "Listener",
     "LiveValidation",
+    "Log",
     "Material",
     "Pace",
     "Result",
     "ResultsCache",
     "Session",
     "State",
+    "StepResult",
     "Throttle",
     "Tuning",
     "can_be_read_again",

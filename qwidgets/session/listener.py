@@ -20,7 +20,13 @@ class Listener:
         """Called when more is known of what the formats do."""
 
     def on_pace(self, pace: Pace | None) -> None:
-        """Called with how far the job at hand is; None when there is none."""
+        """Called with how far the job at hand is, be it a measurement, a step or an export; None when there is none."""
 
     def on_problem(self, problem: Exception) -> None:
-        """Called with what a measurement, a step or an export raised; the plan is as it was."""
+        """Called with what a measurement raised; the plan is as it was."""
+
+    def on_checked(self) -> None:
+        """Called when more is known of what does not fit the target."""
+
+    def on_log(self) -> None:
+        """Called after the log has one entry more."""

@@ -19,7 +19,6 @@ from qwidgets.plan import Plan
 from qwidgets.session.job_queue import Job
 from qwidgets.session.samples import Count, Reading, total_of
 from qwidgets.simulation import captured
-from qwidgets.tuning import Adjustments
 from qwidgets.validation import compare
 
 Evaluate = Callable[[nn.Module], float]
@@ -69,7 +68,7 @@ class _Known:
 
 
 class Captured:
-    """A network that is captured once for many plans; anew only where its weights or what adjusts them have changed.
+    """A network that is captured once for many looks; anew only where its weights have changed.
 
     Capturing takes longer than a look at some samples, and keeps the processor from what is drawn meanwhile.
 
@@ -82,18 +81,16 @@ class Captured:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self._lock = threading.Lock()
-        self._adjustments: Adjustments | None = None
         self._versions: tuple[object, ...] = ()
         self._network: Network | None = None
 
     def of(self, plan: Plan) -> Network:
-        """Give the network, adjusted as a plan says."""
+        """Give the network that a plan is of."""
         with self._lock:
             tensors = [*self.model.parameters(), *self.model.buffers()]
             versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
-            if self._network is None or self._adjustments is not plan.adjustments or versions != self._versions:
-                self._network = plan.adjustments.applied(captured(self.model, plan))
-                self._adjustments, self._versions = plan.adjustments, versions
+            if self._network is None or versions != self._versions:
+                self._network, self._versions = captured(self.model, plan), versions
             return self._network
 
 

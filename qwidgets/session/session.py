@@ -6,7 +6,7 @@ script waits for it.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
@@ -18,18 +18,26 @@ from qwidgets.calibration import Calibration
 from qwidgets.errors import CaptureError, ExportError, PlanError, QwidgetsError
 from qwidgets.export import EXPORTS
 from qwidgets.plan import Plan
+from qwidgets.session.arguments import check_arguments
 from qwidgets.session.background import CalibrationRun
-from qwidgets.session.job_queue import Job, JobQueue, Pace
+from qwidgets.session.future_jobs import FutureJobs
+from qwidgets.session.job_queue import Job, Pace
 from qwidgets.session.listener import Listener
 from qwidgets.session.live_validation import LiveValidation, Material
+from qwidgets.session.log import Log
 from qwidgets.session.results_cache import Evaluate
 from qwidgets.session.samples import HeldBack, can_be_read_again
 from qwidgets.session.states import Calibrating, Counting, Failed, State, Tuning
+from qwidgets.session.step_result import StepResult, describe
+from qwidgets.session.target_check import TargetCheck
+from qwidgets.session.written import size_text
 
 WORD_LENGTH = 8
 SCHEME = "mse"
 
-NO_DATA = "there is no data here to look at: Workbench(model, data) has some, and in Python plan.equalize(data) does it"
+NO_DATA = "there is no data here to look at: Workbench(plan, data) has some, and in Python plan.equalize(data) does it"
+NO_MODEL = "this plan came from a file and does not know its network; in Python plan.equalize(data, model) does it"
+NOT_YET = "the network is still being calibrated"
 READ_ONCE = "the data could be read only once; Workbench(model, data) with a DataLoader or a list can be read again"
 
 
@@ -42,7 +50,7 @@ class Session:
         A network, or a plan.
     data
         Batches to calibrate with; see :func:`qwidgets.calibrate`. Of four or more the last is held back: it is not
-        calibrated with, and what a scheme proposes is checked on it.
+        calibrated with, and what a scheme proposes is checked on it. With a plan, what its steps look at.
     evaluate
         ``evaluate(network) -> number``, such as the accuracy; takes the place of the metric that
         :func:`qwidgets.validate` chooses.
@@ -55,6 +63,8 @@ class Session:
     ----------
     state
         What it is at: `Calibrating`, `Counting`, `Tuning` or `Failed`.
+    log
+        What was done and what went wrong.
 
     Raises
     ------
@@ -83,18 +93,20 @@ class Session:
         validation: Iterable[Any] | None = None,
         listener: Listener | None = None,
     ) -> None:
-        _check(model, data, evaluate, validation)
+        check_arguments(model, data, evaluate, validation)
         self.evaluate, self.validation = evaluate, validation
         self._listener = Listener() if listener is None else listener
         self._data = data
         self._watching = True
         self._proposes = not isinstance(model, Plan)
-        self._jobs = JobQueue("work", self._on_pace, self._on_problem)
+        self.log = Log(self._listener.on_log)
+        self._paces: dict[str, Pace | None] = {}
+        self._jobs = FutureJobs(lambda pace: self._on_pace("work", pace))
         self._settled = threading.Event()
         """That a plan is there to be tuned, or never will be, and the listener knows."""
         if isinstance(model, Plan):
             self._settled.set()
-            self.state: State = self._tuning(model, (), None, NO_DATA)
+            self.state: State = self._tuning(model, (), data, NO_DATA)
             model.observe(self._on_change, "change")
         else:
             assert data is not None  # `_check` asks for some
@@ -146,7 +158,69 @@ class Session:
             return self.state
         raise PlanError("the network is still being calibrated; wait() until it is")
 
+    @property
+    def evaluate_name(self) -> str:
+        """The name of the user's function; "" where there is none."""
+        return "" if self.evaluate is None else getattr(self.evaluate, "__name__", "evaluate")
+
+    @property
+    def data(self) -> Iterable[Any] | None:
+        """Batches that can be read again: those to validate with, if any, else those that were calibrated with."""
+        if self.validation is not None:
+            return self.validation
+        return self.state.live.material.validation if isinstance(self.state, Tuning) else None
+
+    @property
+    def working(self) -> bool:
+        """Whether a step or an export is at work."""
+        return self._jobs.busy
+
+    @property
+    def why_no_step(self) -> str:
+        """Why no step can be taken just now; "" if one can."""
+        if not isinstance(self.state, Tuning):
+            return NOT_YET
+        if self.working:
+            return "a step or an export is at work"
+        if self.plan.model is None:
+            return NO_MODEL
+        if self.state.data is None:
+            return self.state.lack
+        return "commit or revert what is drafted first" if self.plan.drafts else ""
+
     # What can be asked
+
+    def propose(self, word_length: int, scheme: str, *, per_channel: bool = False) -> None:
+        """Draft what a scheme chooses, keeping to the target, and check it in a word.
+
+        Raises
+        ------
+        PlanError
+            The network is still being calibrated.
+        QwidgetsError
+            As :meth:`qwidgets.Plan.propose`.
+        """
+        tuning = self.tuning
+        plan, target = tuning.plan, tuning.check.target
+        left_out = plan.propose(word_length, scheme, per_channel=per_channel, target=target)
+        where = ", weights per channel" if per_channel else ""
+        where += f", for {target}" if target else ""
+        self.log.add(f"{scheme} proposed formats of {word_length} bits{where}: {len(plan.drafts)} drafts")
+        if plan.room.formats:
+            self.log.add(str(plan.room))
+        for name, reason in left_out.items():
+            self.log.add(f"{name} was left out: {reason}")
+        tuning.live.check()
+
+    def pick_target(self, target: str | None) -> None:
+        """Check the plan against a target from now on, and keep proposals to it; None for any.
+
+        Raises
+        ------
+        PlanError
+            The network is still being calibrated, or there is no such target.
+        """
+        self.tuning.check.pick(target)
 
     def wait(self, seconds: float | None = None) -> Plan:
         """Wait until nothing is at work any more, and give the plan.
@@ -160,7 +234,8 @@ class Session:
         """
         over = self._settled.wait(seconds)
         if over and isinstance(self.state, Tuning):
-            over = self.state.live.wait(seconds) and self._jobs.wait(seconds)
+            tuning = self.state  # what a job changes is measured after it
+            over = self._jobs.wait(seconds) and tuning.live.wait(seconds) and tuning.check.wait(seconds)
         if not over:
             raise PlanError(f"the session is still at work after {seconds} s; wait longer, or stop it")
         return self.plan
@@ -171,6 +246,7 @@ class Session:
             self.state.run.stop()
         elif isinstance(self.state, Tuning):
             self.state.live.stop()
+            self.state.check.stop()
         self._jobs.stop()
 
     def watch(self, watching: bool) -> None:
@@ -194,25 +270,25 @@ class Session:
         """Measure what each tensor's format costs the output."""
         self.tuning.live.sense()
 
-    def step(self, name: str, **options: Any) -> "Future[Any]":
+    def step(self, name: str, **options: Any) -> "Future[StepResult]":
         """Do a step of the plan beside the caller, on the data that it was calibrated with.
 
         Raises
         ------
         PlanError
-            There is no such step, or no data that can be read again. What the step raises is in the future.
+            There is no such step, or none can be taken now; :attr:`why_no_step` says why. What the step raises is in
+            the future; the plan is then as it was.
         """
-        step, tuning = find_step(name), self.tuning
-        if tuning.data is None:
-            raise PlanError(tuning.lack)
-        data = tuning.data
+        step, plan, data = find_step(name), self.tuning.plan, self.tuning.data
+        if (why := self.why_no_step) or data is None:
+            raise PlanError(why)
 
-        def work(job: Job) -> Any:
+        def work(job: Job) -> StepResult:
             def on_progress(what: str, done: int, total: int) -> None:
                 job.advance(done, total, f"in {what}")
 
-            reasons: list[str] = []
-            return tuning.plan.step(
+            before, reasons = plan.adjustments, list[str]()
+            found = plan.step(
                 step.name,
                 data,
                 progress=on_progress,
@@ -220,34 +296,31 @@ class Session:
                 on_unchanged=reasons.append,
                 **options,
             )
+            text = describe(step, found, before, plan.adjustments, reasons)
+            self.log.add(text)
+            return StepResult(found, text, plan.change)
 
-        return self._begin(step.title, work)
+        return self._jobs.begin(step.title, work)
 
-    def export(self, name: str, path: str | Path) -> "Future[Any]":
-        """Write an export beside the caller.
+    def export(self, name: str, path: str | Path) -> "Future[str]":
+        """Write an export beside the caller; the future gives what was written, in words.
 
         Raises
         ------
         ExportError
-            There is no such export. What it raises itself is in the future.
+            There is no such export. What it raises itself is in the future; what was at the path is then as it was.
         """
         if name not in EXPORTS:
             raise ExportError(f"there is no export {name!r}; known are {', '.join(EXPORTS)}")
-        plan, data = self.plan, self.validation if self.validation is not None else self.tuning.data
-        return self._begin("export", lambda job: EXPORTS[name].write(plan, Path(path), plan.model, data))
+        export, plan, data = EXPORTS[name], self.plan, self.data
 
-    def _begin(self, what: str, work: Callable[[Job], Any]) -> "Future[Any]":
-        done: Future[Any] = Future()
+        def work(_: Job) -> str:
+            export.write(plan, Path(path), plan.model, data)
+            text = f"{export.title}: wrote {size_text(Path(path))}"
+            self.log.add(text)
+            return text
 
-        def run(job: Job) -> None:
-            try:
-                done.set_result(work(job))
-            except Exception as error:
-                done.set_exception(error)
-                raise
-
-        self._jobs.ask(what, run)
-        return done
+        return self._jobs.begin(f"export for {export.title}", work)
 
     # What happens
 
@@ -290,34 +363,29 @@ class Session:
 
     def _tuning(self, plan: Plan, held_back: Iterable[Any], data: Iterable[Any] | None, lack: str) -> Tuning:
         material = Material.of(plan.model, self.validation, self._data, held_back, self.evaluate)
-        live = LiveValidation(plan, material, self._on_measured, self._on_pace, self._on_problem)
-        return Tuning(plan, live, data, lack)
+        live = LiveValidation(plan, material, self._on_measured, self._on_live_pace, self._on_problem)
+        check = TargetCheck(plan, self._on_checked, self._on_problem)
+        return Tuning(plan, live, data, lack, check)
 
     def _on_change(self, event: Any) -> None:
         self.tuning.live.follow(event.new.kind)
+        if self.tuning.check.target is not None:
+            self.tuning.check.follow()
+
+    def _on_checked(self) -> None:
+        self._listener.on_checked()
 
     def _on_measured(self) -> None:
         self._listener.on_measured()
 
-    def _on_pace(self, pace: Pace | None) -> None:
-        self._listener.on_pace(pace)
+    def _on_live_pace(self, pace: Pace | None) -> None:
+        self._on_pace("live", pace)
+
+    def _on_pace(self, of: str, pace: Pace | None) -> None:
+        """Say how far the job is that said so last; that nothing is at work only when nothing is."""
+        self._paces[of] = pace
+        others = [other for other in self._paces.values() if other is not None]
+        self._listener.on_pace(pace if pace is not None else others[0] if others else None)
 
     def _on_problem(self, problem: Exception) -> None:
         self._listener.on_problem(problem)
-
-
-def _check(model: object, data: object, evaluate: object, validation: object) -> None:
-    if isinstance(model, Plan):
-        if data is not None:
-            raise PlanError("Workbench(plan) takes no data to calibrate with; Workbench(plan, validation=batches) does")
-    elif not isinstance(model, nn.Module):
-        raise PlanError(f"Workbench shows a Plan or a torch.nn.Module, not {model!r:.80}")
-    elif data is None:
-        raise PlanError("Workbench(model, data) needs batches to calibrate with, such as a DataLoader")
-    if evaluate is not None and not callable(evaluate):
-        raise PlanError(f"evaluate must be a function of a network that gives a number, not {evaluate!r:.80}")
-    if validation is not None and not can_be_read_again(validation):
-        raise PlanError(
-            f"validation must be batches that can be read again and again, such as a DataLoader or a list, not "
-            f"{validation!r:.80}"
-        )

@@ -8,6 +8,7 @@ from qwidgets.plan import Plan
 from qwidgets.session.background import CalibrationRun
 from qwidgets.session.live_validation import LiveValidation
 from qwidgets.session.samples import HeldBack
+from qwidgets.session.target_check import TargetCheck
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Tuning:
         What measures them.
     data
         What steps look at; None where there is nothing that can be read again, and ``lack`` says why.
+    check
+        What of the formats does not fit the target.
     """
 
     plan: Plan
     live: LiveValidation
     data: Iterable[Any] | None
     lack: str
+    check: TargetCheck
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,14 @@
 """Views over a plan for notebooks: the workbench and its parts. Everything they show can be had without them."""
 
 from qwidgets.widgets.teaching import BitExplorer, NumberLine, RoundingTable, SineScope
-from qwidgets.widgets.workbench import BitHeatMap, LayerTable, SensitivityChart, WindowEditor, Workbench
+from qwidgets.widgets.workbench import (
+    BitHeatMap,
+    LayerTable,
+    SensitivityChart,
+    WindowEditor,
+    Workbench,
+    register_panel,
+)
 
 __all__ = [
     "BitExplorer",
@@ -13,4 +20,5 @@ __all__ = [
     "SineScope",
     "WindowEditor",
     "Workbench",
+    "register_panel",
 ]

@@ -15,6 +15,7 @@ from tests.browser.workbench_page import (
     figure,
     middle,
     middle_x,
+    open_tab,
     select,
     wait_for_row,
 )
@@ -147,9 +148,11 @@ def test_a_notation_that_makes_no_sense_is_answered_in_place(digits: NotebookPag
 def test_an_error_in_a_callback_is_seen(digits: NotebookPage) -> None:
     digits.execute("def broken(*_, **__): raise ZeroDivisionError('division by the widget')\nplan.undo = broken")
     digits.output(0).get_by_role("button", name="Undo").click()
-    expect(digits.output(0).get_by_text("ZeroDivisionError: division by the widget").first).to_be_visible()
-    digits.output(0).get_by_text(re.compile(r"log · \d+ error")).click()
+    foot = digits.output(0).locator(".qw-foot")
+    expect(foot.get_by_text("ZeroDivisionError: division by the widget")).to_be_visible()
+    digits.output(0).get_by_role("tab", name=re.compile(r"Log · \d+ error")).click()
     expect(digits.output(0).get_by_text("in broken")).to_be_visible()
+    open_tab(digits, "Window")
 
 
 def test_without_a_kernel_a_table_and_a_picture_are_left(digits: NotebookPage) -> None:

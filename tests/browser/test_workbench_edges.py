@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.browser.lab import Lab
-from tests.browser.workbench_page import READ_TABLE, editor, made_up, select, wait_for_row
+from tests.browser.workbench_page import READ_TABLE, editor, made_up, open_tab, select, wait_for_row
 
 
 def test_html_in_a_layer_s_name_is_shown_and_not_run(lab: Lab) -> None:
@@ -12,7 +12,7 @@ def test_html_in_a_layer_s_name_is_shown_and_not_run(lab: Lab) -> None:
     notebook.run_all()
     select(notebook, name)
     notebook.execute(f"plan[{name!r}] = '2^9..2^3'\nplan.commit({name!r})")
-    notebook.output(0).get_by_text("history").click()
+    open_tab(notebook, "History")
     expect(notebook.output(0).locator("details").get_by_text(name).first).to_be_visible()
     assert notebook.page.evaluate("window.ran") is None
     assert notebook.output(0).locator(".qw img").count() == 0
@@ -71,7 +71,7 @@ PICTURE = """(lambda h, m: __import__('base64').b64encode(h.to_png(h.stacked([
         h.levels(m._bits.counts(plan.calibration[name].msb_counts())), m._bits,
         (plan[name].msb, plan[name].lsb), (plan.committed[name].msb, plan.committed[name].lsb), m._row_height,
     ) for name in plan
-]))).decode())(__import__('qwidgets.pictures.heat_picture', fromlist=['']), workbench._map)"""
+]))).decode())(__import__('qwidgets.pictures.heat_picture', fromlist=['']), workbench.heat_map)"""
 IS_PICTURE = """async expected => {
     const image = document.querySelector('.qw-heat image');
     const blob = await (await fetch(image.getAttribute('href') || image.getAttribute('xlink:href'))).blob();

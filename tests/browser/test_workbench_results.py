@@ -1,12 +1,13 @@
 """What the workbench measures, as a person sees it: the strip of results, the column, the bars, the short check."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.workbench_page import DIGITS, editor, select
+from tests.browser.workbench_page import DIGITS, editor, open_tab, select
 
 WAIT = """
 from qwidgets.validation import validate
@@ -35,6 +36,7 @@ def opened(server: Lab) -> Iterator[NotebookPage]:
 @pytest.fixture
 def digits(opened: NotebookPage) -> NotebookPage:
     opened.execute("plan.open('proposal.json'); workbench.selection = ('input',)")
+    open_tab(opened, "Result")
     expect(cells(opened, "top-1").nth(0)).to_have_text("no draft")
     return opened
 
@@ -48,14 +50,17 @@ def cells(notebook: NotebookPage, name: str) -> Locator:
 
 
 def button(notebook: NotebookPage, name: str) -> Locator:
-    return results(notebook).get_by_role("button", name=name)
+    return notebook.output(0).get_by_role("button", name=name)
 
 
 def test_the_accuracy_of_a_draft_shows_when_the_slider_is_let_go(digits: NotebookPage) -> None:
+    open_tab(digits, "Window")
     select(digits, "blocks.2.conv1.weight")
     editor(digits).get_by_role("slider").first.focus()
     for _ in range(4):
         digits.page.keyboard.press("ArrowLeft")
+    expect(digits.output(0).locator(".qw-scores")).to_contain_text(re.compile(r"draft \d.* % ▼"))
+    open_tab(digits, "Result")
     expect(cells(digits, "measured on").nth(0)).to_contain_text("draft, first 128 of 450 images")
     expected = digits.value("top1(first(example.test, 128))")
     assert expected != digits.value("top1()")
@@ -75,20 +80,22 @@ def test_a_bar_clicked_selects_its_row_and_keys_go_from_bar_to_bar(digits: Noteb
     button(digits, "Sensitivity").click()
     chart = digits.output(0).locator(".qw-sensitivity")
     expect(chart.get_by_text("measured on first 128 of 450 images")).to_be_visible()
-    names = digits.value("workbench._chart._shown")
+    names = digits.value("workbench.panels['Result'].chart._shown")
     expect(chart.locator("rect.bar")).to_have_count(len(names))
     chart.locator("rect.bar").nth(1).click()
     digits.wait_for_value("workbench.selection", [names[1]])
-    expect(editor(digits).get_by_text(names[1], exact=True)).to_be_visible()
     chart.get_by_role("slider").focus()
     digits.page.keyboard.press("ArrowRight")
     digits.wait_for_value("workbench.selection", [names[2]])
 
 
 def test_a_proposal_that_breaks_the_network_is_called_so_and_its_rows_can_be_clicked(digits: NotebookPage) -> None:
+    open_tab(digits, "Propose")
     digits.output(0).get_by_label("word length").fill("3")
     digits.output(0).get_by_label("word length").press("Enter")
     digits.output(0).get_by_role("button", name="Propose").click()
+    expect(digits.output(0).locator(".qw-head").get_by_text("broken")).to_be_visible()
+    open_tab(digits, "Result")
     expect(results(digits).get_by_text("broken")).to_be_visible()
     worst = digits.value("workbench.session.tuning.live.checked.health.rows.index[0]")
     results(digits).get_by_role("button", name="dB").first.click()

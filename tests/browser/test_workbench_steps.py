@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.workbench_page import READ_TABLE, editor, figure, middle_x, select, wait_for_row
+from tests.browser.workbench_page import READ_TABLE, editor, figure, middle_x, open_tab, select, wait_for_row
 
 DIGITS = """
 import torch
@@ -45,6 +45,7 @@ def opened(server: Lab) -> Iterator[NotebookPage]:
 def digits(opened: NotebookPage) -> NotebookPage:
     opened.execute("plan.open('start.json'); workbench.wait(); workbench.selection = ('input',)")
     expect(opened.output(0).get_by_text("no drafts")).to_be_visible()
+    open_tab(opened, "Window")
     return opened
 
 
@@ -77,13 +78,13 @@ def test_keys_alone_choose_a_channel_and_several(digits: NotebookPage) -> None:
     select(digits, WEIGHT)
     editor(digits).get_by_label("channel", exact=True).fill("4")
     digits.page.keyboard.press("ArrowUp")
-    digits.wait_for_value("workbench._editor._channels.channels", [5])
+    digits.wait_for_value("workbench.panels['Window']._channels.channels", [5])
     editor(digits).get_by_label("channels", exact=True).fill("0-3, 8")
     digits.page.keyboard.press("Enter")
-    digits.wait_for_value("workbench._editor._channels.channels", [0, 1, 2, 3, 8])
+    digits.wait_for_value("workbench.panels['Window']._channels.channels", [0, 1, 2, 3, 8])
     expect(editor(digits).get_by_text("channels 0-3, 8", exact=True)).to_be_visible()
     editor(digits).get_by_role("button", name="All", exact=True).press("Enter")
-    digits.wait_for_value("workbench._editor._channels.channels", [])
+    digits.wait_for_value("workbench.panels['Window']._channels.channels", [])
 
 
 def test_one_window_for_all_and_one_a_channel_again(digits: NotebookPage) -> None:
@@ -107,22 +108,24 @@ def test_a_bias_at_its_accumulator_is_explained_and_can_have_a_window(digits: No
 
 
 def test_a_step_is_run_told_and_undone(digits: NotebookPage) -> None:
+    open_tab(digits, "Steps")
     steps = part(digits, "steps")
     expect(steps.get_by_role("button", name="Correct bias")).to_be_enabled()
     steps.get_by_role("button", name="Correct bias").click()
     expect(steps.get_by_text(re.compile(r"Correct bias: \d+ biases corrected; output SQNR"))).to_be_visible()
     corrected = digits.value("len(plan.adjustments.shifts)")
     assert digits.value("plan.history[-1].note").startswith("biases corrected: output SQNR")
-    digits.execute("workbench._table._only.value = 'adjusted'")
+    digits.execute("workbench.table._only.value = 'adjusted'")
     expect(digits.output(0).get_by_text(f"{corrected} of 21 tensors", exact=True)).to_be_visible()
     digits.output(0).get_by_role("button", name="Undo").click()
     expect(digits.output(0).get_by_text("No tensor is adjusted")).to_be_visible()
     expect(steps.get_by_text("biases corrected")).not_to_be_visible()
     assert not digits.value("bool(plan.adjustments)")
-    digits.execute("workbench._table._only.value = 'all'")
+    digits.execute("workbench.table._only.value = 'all'")
 
 
 def test_steps_wait_for_drafts_to_be_committed(digits: NotebookPage) -> None:
+    open_tab(digits, "Steps")
     steps = part(digits, "steps")
     digits.execute("plan['input'] = 'Q4.3'")
     expect(steps.get_by_text("commit or revert what is drafted first")).to_be_visible()
@@ -130,19 +133,24 @@ def test_steps_wait_for_drafts_to_be_committed(digits: NotebookPage) -> None:
 
 
 def test_a_target_is_picked_and_kept_to_and_its_export_written(digits: NotebookPage) -> None:
-    target, export, out = part(digits, "target"), part(digits, "export"), digits.output(0)
+    target, export, out = part(digits, "propose"), part(digits, "export"), digits.output(0)
+    open_tab(digits, "Propose")
     target.get_by_label("target").select_option("ONNX Runtime")
     expect(target.get_by_text(re.compile(r"ONNX Runtime: \d+ of 21 tensors do not fit"))).to_be_visible()
     wait_for_row(digits, "input", "no fit")
+    open_tab(digits, "Export")
     export.get_by_label("for").select_option("ONNX (QDQ)")
     export.get_by_role("button", name="Export").click()
     expect(export.get_by_text("ONNX rounds ties to even").first).to_be_visible()
+    open_tab(digits, "Propose")
     out.get_by_role("button", name="Propose").click()
     expect(target.get_by_text("every tensor fits")).to_be_visible()
     out.get_by_role("button", name="Commit").click()
+    open_tab(digits, "Export")
     export.get_by_role("button", name="Export").click()
     expect(export.get_by_text(re.compile(r"wrote DigitsNet\.onnx, \d+ kB"))).to_be_visible()
     expect(export.get_by_text("ONNX rounds ties to even")).not_to_be_visible()
+    open_tab(digits, "Propose")
     assert digits.value("__import__('pathlib').Path('DigitsNet.onnx').stat().st_size") > 10_000
     target.get_by_label("target").select_option("any")
 
@@ -151,7 +159,7 @@ def test_a_target_is_picked_and_kept_to_and_its_export_written(digits: NotebookP
 def test_screenshot_of_channels_and_steps(digits: NotebookPage, width: int) -> None:
     digits.page.set_viewport_size({"width": width, "height": 1000})
     select(digits, WEIGHT)
-    digits.execute("workbench._editor._channels.channels = (6,)")
+    digits.execute("workbench.panels['Window']._channels.channels = (6,)")
     expect(editor(digits).get_by_text("Channel 6: window")).to_be_visible()
     for picture in digits.screenshot(f"channels-{width}", of=digits.output(0).locator(".qw-workbench")):
         assert picture.stat().st_size > 50_000

@@ -89,6 +89,10 @@ def select(notebook: NotebookPage, name: str) -> None:
     expect(editor(notebook).get_by_text(name, exact=True)).to_be_visible()
 
 
+def open_tab(notebook: NotebookPage, title: str, cell: int = 0) -> None:
+    notebook.output(cell).get_by_role("tab", name=re.compile(f"^{title}")).click()
+
+
 def editor(notebook: NotebookPage, cell: int = 0) -> Locator:
     return notebook.output(cell).locator(".qw-editor")
 

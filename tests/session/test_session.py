@@ -1,5 +1,6 @@
 """A session calibrates, measures, mends and exports beside its caller, without a screen."""
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from torch import nn
 
 from qwidgets import FixedPoint, Plan, calibrate
 from qwidgets.errors import CaptureError, DataError, ExportError, PlanError
+from qwidgets.export import EXPORTS
 from qwidgets.session import Calibrating, Failed, Listener, Pace, Session, Tuning
 from qwidgets.tuning import Commit
 from tests.waiting import LONG
@@ -91,23 +93,60 @@ def test_a_step_and_an_export_run_beside_the_caller(tmp_path: Path) -> None:
         plan.propose(5)
         plan.set_rounding("floor")  # half a step too low on the average, which a bias can mend
         plan.commit()
-        entry = session.step("correct_bias").result(LONG)
-        assert isinstance(entry, Commit)
-        assert entry is plan.history[-1]
+        result = session.step("correct_bias").result(LONG)
+        assert isinstance(result.found, Commit)
+        assert result.found is plan.history[-1]
         assert any(pace.what == "Correct bias" for pace in heard.paces)
-        session.export("csv", tmp_path / "plan.csv").result(LONG)
+        session.wait(LONG)
+        written = session.export("csv", tmp_path / "plan.csv").result(LONG)
+        assert [entry.text for entry in session.log.entries[:2]] == [written, result.text]
     assert "0.weight" in (tmp_path / "plan.csv").read_text()
 
 
-def test_what_a_job_raises_is_in_its_future_and_goes_to_the_listener() -> None:
-    heard = Heard()
-    with Session(MODEL, batches(), listener=heard) as session:
+def test_what_a_job_raises_is_in_its_future(tmp_path: Path) -> None:
+    with Session(MODEL, batches()) as session:
         plan = session.wait(LONG)
         plan["0.weight"] = FixedPoint(3, 0)
-        with pytest.raises(PlanError, match="drafts are not committed"):
-            session.step("equalize").result(LONG)
+        with pytest.raises(PlanError, match="commit or revert what is drafted first"):
+            session.step("equalize")
+        with pytest.raises(PlanError, match="only what is committed is exported"):
+            session.export("csv", tmp_path / "plan.csv").result(LONG)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_waits_for_its_turn_is_cancelled_by_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(*_: object) -> None:
+        begun.set()
+        go_on.wait(LONG)
+
+    monkeypatch.setitem(EXPORTS, "slow", dataclasses.replace(EXPORTS["csv"], title="slow", write=write))
+    with Session(MODEL, batches()) as session:
         session.wait(LONG)
-    assert [type(problem) for problem in heard.problems] == [PlanError]
+        first, second = session.export("slow", tmp_path), session.export("csv", tmp_path / "plan.csv")
+        assert begun.wait(LONG)
+        session.stop()
+        go_on.set()
+        assert first.result(LONG).startswith("slow: wrote")
+        assert second.cancelled()
+
+
+def test_a_plan_with_data_can_be_mended_and_checked_against_a_target() -> None:
+    plan = calibrate(MODEL, batches(), progress=False).propose(8)
+    with Session(plan, batches()) as session:
+        session.wait(LONG)
+        session.pick_target("onnxruntime")
+        session.wait(LONG)
+        assert set(session.tuning.check.misfits) == set(plan.check("onnxruntime").index) & set(plan.names)
+        session.propose(8, "mse")
+        session.wait(LONG)
+        assert session.tuning.check.misfits == {}
+        plan.commit()
+        assert "Equalize: " in session.step("equalize").result(LONG).text
+        with pytest.raises(PlanError, match="there is no target 'onnxrt'"):
+            session.pick_target("onnxrt")
+        assert session.tuning.check.target == "onnxruntime"
 
 
 def test_it_can_be_stopped_before_it_is_over() -> None:

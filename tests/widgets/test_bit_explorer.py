@@ -16,7 +16,7 @@ WINDOW = FixedPoint.from_window(3, -3)
 
 
 def settled(explorer: BitExplorer) -> BitExplorer:
-    explorer._redraw.flush()
+    explorer.draw_now()
     assert explorer.problem is None
     return explorer
 

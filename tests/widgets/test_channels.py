@@ -49,8 +49,8 @@ def values(plan: Plan) -> Tensor:
 
 
 def drawn(editor: WindowEditor) -> str:
-    editor._redraw.flush()
-    editor._channels._redraw.flush()
+    editor.draw_now()
+    editor._channels.draw_now()
     assert editor.problem is None
     return text_of(editor)
 
@@ -295,7 +295,7 @@ def test_the_table_shows_channels_and_accumulators_beside_formats(plan: Plan) ->
     plan["2.bias"] = "Q2.5"
     plan.commit()
     plan.draft({BIAS: "accumulator", "2.bias": "Q3.4"})
-    table._redraw.flush()
+    table.draw_now()
     assert table.problem is None
     rows = shown(table)
     assert rows[BIAS]["window"] == "accumulator"
@@ -306,8 +306,8 @@ def test_the_table_shows_channels_and_accumulators_beside_formats(plan: Plan) ->
 
 def test_a_proposal_per_channel_is_asked_for_in_the_head(calibration: Calibration) -> None:
     workbench = Workbench(calibration.propose())
-    workbench._header._per_channel.value = True
-    workbench._header._propose.click()
+    workbench.panels["Propose"].per_channel.value = True
+    workbench.panels["Propose"].propose.click()
     plan = workbench.wait(LONG)
     assert len(channels(plan)) == 6
     assert plan[BIAS] == ACCUMULATOR

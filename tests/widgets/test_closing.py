@@ -164,7 +164,7 @@ def test_a_view_that_is_shown_again_shows_what_it_missed_and_what_comes(name: st
 
 def test_a_part_of_a_workbench_is_closed_with_it_and_shown_again_by_itself() -> None:
     workbench = Workbench(plan())
-    table = workbench._table
+    table = workbench.table
     workbench.close()
     assert not is_open(table)
     table._repr_mimebundle_()
@@ -193,7 +193,7 @@ def moves_of_the_heat_map() -> Iterator[Callable[[int], object]]:
 
     def move(turn: int) -> None:
         moved[WEIGHT] = FixedPoint(8, turn)
-        view._redraw.flush()
+        view.draw_now()
 
     yield move
     view.close()
@@ -205,7 +205,7 @@ def moves_of_the_editor() -> Iterator[Callable[[int], object]]:
 
     def move(turn: int) -> None:
         moved[WEIGHT] = FixedPoint(8, 9 * (turn % 4))
-        view._redraw.flush()
+        view.draw_now()
 
     yield move
     view.close()
@@ -226,7 +226,7 @@ def channels() -> Iterator[Callable[[int], object]]:
     def move(turn: int) -> None:
         view.channels = (turn % 3,)
         moved[WEIGHT] = PerChannel.of([FixedPoint(8, turn), *[FixedPoint(8, 6)] * 2])
-        view._redraw.flush()
+        view.draw_now()
 
     yield move
     view.close()
@@ -237,7 +237,7 @@ def steps_of_the_explorer() -> Iterator[Callable[[int], object]]:
 
     def move(turn: int) -> None:
         view.step, view.format = 1 + turn % 5, FixedPoint(8, turn)
-        view._redraw.flush()
+        view.draw_now()
 
     yield move
     view.close()
@@ -249,7 +249,7 @@ def sounds_of_the_scope() -> Iterator[Callable[[int], object]]:
     def listen(turn: int) -> None:
         view._listen.click()
         view.format = FixedPoint(4, turn % 3)
-        view._redraw.flush()
+        view.draw_now()
 
     yield listen
     view.close()
@@ -269,8 +269,8 @@ def proposals() -> Iterator[Callable[[int], object]]:
 
     def propose(turn: int) -> None:
         assert workbench.plan is not None
-        workbench._header._word_length.value = 3 + turn % 3
-        workbench._header._propose.click()
+        workbench.panels["Propose"].word_length.value = 3 + turn % 3
+        workbench.panels["Propose"].propose.click()
         workbench.wait(LONG)
         quiet()
 

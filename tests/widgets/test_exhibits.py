@@ -18,7 +18,7 @@ from qwidgets.widgets.teaching.teaching_view import TeachingView
 
 
 def settled(exhibit: TeachingView) -> Any:
-    exhibit._redraw.flush()
+    exhibit.draw_now()
     assert exhibit.problem is None
     return exhibit
 
@@ -88,7 +88,7 @@ def test_a_chirp_and_ones_own_samples_can_be_seen() -> None:
     scope._kind.value = OWN
     assert "upload a WAV or CSV file" in str(scope.problem)
     scope.signal = np.zeros(3)
-    scope._redraw.flush()
+    scope.draw_now()
     assert scope._kind.value == OWN
     assert scope._amplitude.disabled
     with pytest.raises(DataError, match="no sample"):

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from qwidgets import calibrate
+from qwidgets.session import Session
 from qwidgets.widgets.controls import file_name
 from qwidgets.widgets.controls.file_names import LONGEST
-from qwidgets.widgets.workbench.export_menu import ExportMenu
+from qwidgets.widgets.workbench import ExportPanel
 from qwidgets.widgets.workbench.footer import Footer
 from tests.export.hostile_names import TEXTS, mixtures
 
@@ -22,11 +23,11 @@ def test_a_name_is_one_file_of_the_current_folder() -> None:
         assert name.isascii() and name.isprintable() and 0 < len(name) <= LONGEST
 
 
-@pytest.mark.parametrize("view", [ExportMenu, Footer])
-def test_the_boxes_suggest_such_names(view: type[ExportMenu | Footer], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("view", [ExportPanel, Footer])
+def test_the_boxes_suggest_such_names(view: type[ExportPanel | Footer], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = calibrate(nn.Linear(2, 2), [torch.ones(2, 2)], device="cpu", progress=False).propose(8)
     monkeypatch.setattr(plan, "network", "../../<b>")
-    shown = view(plan, print)
+    shown = view(Session(plan))
     paths = [box.value for box in boxes(shown) if box.description in ("to", "file")]
     assert len(paths) == 1
     assert paths[0].startswith("b") and Path(paths[0]).name == paths[0]

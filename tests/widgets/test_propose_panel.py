@@ -12,7 +12,7 @@ from qwidgets.calibration import Calibration, calibrate
 from qwidgets.plan import Plan
 from qwidgets.targets import TARGETS
 from qwidgets.widgets import Workbench
-from qwidgets.widgets.workbench.target_picker import TargetPicker
+from qwidgets.widgets.workbench import ProposePanel
 from tests.waiting import LONG
 from tests.widgets.test_views import shown, text_of
 
@@ -29,113 +29,114 @@ def plan(calibration: Calibration) -> Plan:
     return calibration.propose()
 
 
-def picker_of(plan: Plan) -> tuple[TargetPicker, dict[str, str]]:
-    marked: dict[str, str] = {}
-
-    def mark(misfits: Mapping[str, str]) -> None:
-        marked.clear()
-        marked.update(misfits)
-
-    return TargetPicker(plan, mark), marked
+def panel_of(plan: Plan) -> ProposePanel:
+    panel: ProposePanel = Workbench(plan).panels["Propose"]
+    return panel
 
 
-def finished(picker: TargetPicker) -> TargetPicker:
-    picker._redraw.flush()
-    assert picker.wait(LONG)
-    assert picker.problem is None, picker.problem
-    return picker
+def marked(panel: ProposePanel) -> Mapping[str, str]:
+    return panel.session.tuning.check.misfits
+
+
+def finished(panel: ProposePanel) -> ProposePanel:
+    panel.session.wait(LONG)
+    panel.draw_now()
+    assert panel.problem is None, panel.problem
+    return panel
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_what_is_marked_is_what_the_plan_s_check_says(name: str, plan: Plan) -> None:
-    picker, marked = picker_of(plan)
-    picker._choice.value = name
-    finished(picker)
+    panel = panel_of(plan)
+    panel.target.value = name
+    finished(panel)
     found = plan.check(name)
     expected = [row for row in dict.fromkeys(found.index) if row in plan]
-    assert list(marked) == expected
-    for row, reasons in marked.items():
+    assert list(marked(panel)) == expected
+    for row, reasons in marked(panel).items():
         assert all(reason in reasons for reason in found.loc[[row], "reason"])
     told = f"{len(expected)}  of {len(plan)} tensors do not fit" if expected else "every tensor fits"
-    assert told in text_of(picker)
-    assert "looking" not in text_of(picker)
+    assert told in text_of(panel)
+    assert "looking" not in text_of(panel)
 
 
 def test_the_formats_are_checked_at_once_and_the_network_when_things_stand_still(plan: Plan) -> None:
-    picker, marked = picker_of(plan)
-    picker._look_closer._took = LONG  # so that it looks when that is waited for, and not before
-    picker._choice.value = "onnxruntime"
-    assert "input" in marked
-    assert "looking at the network" in text_of(picker)
-    finished(picker)
+    panel = panel_of(plan)
+    panel.session.tuning.check._look_closer._took = LONG  # so that it looks when that is waited for, and not before
+    panel.target.value = "onnxruntime"
+    assert "input" in marked(panel)
+    panel.draw_now()
+    assert "looking at the network" in text_of(panel)
+    finished(panel)
     plan.set_rounding("half_even")
-    picker._redraw.flush()
-    assert "input" not in marked
-    finished(picker)
-    assert list(marked) == [name for name in dict.fromkeys(plan.check("onnxruntime").index) if name in plan]
+    panel.draw_now()
+    assert "input" not in marked(panel)
+    finished(panel)
+    assert list(marked(panel)) == [name for name in dict.fromkeys(plan.check("onnxruntime").index) if name in plan]
 
 
 def test_the_selected_tensor_is_told_why_and_what_mends_it(plan: Plan) -> None:
-    picker, _ = picker_of(plan)
-    picker._choice.value = "onnxruntime"
-    picker.selection = ("input",)
-    finished(picker)
+    panel = panel_of(plan)
+    panel.target.value = "onnxruntime"
+    panel.selection = ("input",)
+    finished(panel)
     reason, remedy = plan.check("onnxruntime").loc[["input"], ["reason", "remedy"]].to_numpy()[0]
-    assert reason in html.unescape(text_of(picker))
-    assert remedy in html.unescape(text_of(picker))
-    picker.selection = ("0.weight",)
-    assert remedy not in html.unescape(text_of(picker))
+    assert reason in html.unescape(text_of(panel))
+    assert remedy in html.unescape(text_of(panel))
+    panel.selection = ("0.weight",)
+    assert remedy not in html.unescape(text_of(panel))
 
 
 def test_any_target_marks_nothing(plan: Plan) -> None:
-    picker, marked = picker_of(plan)
-    picker._choice.value = "onnxruntime"
-    assert marked
-    picker._choice.value = "any"
-    assert not marked
-    assert picker.target is None
-    assert "Pick what the plan is for" in text_of(picker)
+    panel = panel_of(plan)
+    panel.target.value = "onnxruntime"
+    assert marked(panel)
+    panel.target.value = "any"
+    panel.draw_now()
+    assert not marked(panel)
+    assert panel.session.tuning.check.target is None
+    assert "Pick what the plan is for" in text_of(panel)
 
 
 def test_a_plan_that_does_not_know_its_network_is_checked_by_its_formats(
     calibration: Calibration, tmp_path: Path
 ) -> None:
     calibration.save(tmp_path / "c.safetensors")
-    picker, marked = picker_of(Calibration.load(tmp_path / "c.safetensors").propose())
-    picker._choice.value = "onnxruntime"
-    finished(picker)
-    assert "input" in marked
-    assert "looking" not in text_of(picker)
+    panel = panel_of(Calibration.load(tmp_path / "c.safetensors").propose())
+    panel.target.value = "onnxruntime"
+    finished(panel)
+    assert "input" in marked(panel)
+    assert "looking" not in text_of(panel)
 
 
 def test_the_table_marks_and_filters_what_does_not_fit(plan: Plan) -> None:
     workbench = Workbench(plan)
-    table, picker = workbench._table, workbench._target
+    table, panel = workbench.table, workbench.panels["Propose"]
     table._only.value = "does not fit"
     assert "Every tensor fits the target, or none is picked" in text_of(table)
-    picker._choice.value = "onnxruntime"
-    finished(picker)
-    reasons = picker._found
+    panel.target.value = "onnxruntime"
+    finished(panel)
+    reasons = panel.session.tuning.check.found
     assert reasons is not None
     rows = shown(table)
     assert list(rows) == [name for name in plan if name in reasons.index]
     assert all(row["state"] == "no fit" for row in rows.values())
     assert rows["input"]["does not fit"] == reasons.loc["input", "reason"]
     plan["input"] = "Q4.3"
-    table._redraw.flush()
+    table.draw_now()
     assert shown(table)["input"]["state"] == "draft, no fit"
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_what_is_proposed_fits_the_target(plan: Plan, per_channel: bool) -> None:
     workbench = Workbench(plan)
-    workbench._target._choice.value = "onnxruntime"
-    workbench._header._per_channel.value = per_channel
-    workbench._header._propose.click()
-    finished(workbench._target)
+    workbench.panels["Propose"].target.value = "onnxruntime"
+    workbench.panels["Propose"].per_channel.value = per_channel
+    workbench.panels["Propose"].propose.click()
+    finished(workbench.panels["Propose"])
     assert plan.check("onnxruntime").empty
-    assert "every tensor fits" in text_of(workbench._target)
-    assert "for onnxruntime" in workbench._log.value
+    assert "every tensor fits" in text_of(workbench.panels["Propose"])
+    assert "for onnxruntime" in workbench.panels["Log"].page.value
 
 
 def test_what_the_target_cannot_have_is_told_when_it_is_proposed_for(plan: Plan) -> None:
@@ -143,6 +144,6 @@ def test_what_the_target_cannot_have_is_told_when_it_is_proposed_for(plan: Plan)
     plan.commit()
     plan.lock("input")
     workbench = Workbench(plan)
-    workbench._target._choice.value = "onnxruntime"
-    workbench._header._propose.click()
-    assert "input was left out: is locked" in workbench._log.value
+    workbench.panels["Propose"].target.value = "onnxruntime"
+    workbench.panels["Propose"].propose.click()
+    assert "input was left out: is locked" in workbench.panels["Log"].page.value

@@ -99,7 +99,7 @@ def test_validate_measures_draft_and_commit_on_all_data_and_fills_the_column(
 ) -> None:
     plan = plan_of_workbench(workbench)
     plan[SPOILT] = "2^3 … 2^-3"
-    workbench._strip._validate.click()
+    workbench.header.validate.click()
     workbench.wait(LONG)
     draft, commit = (validate(example.model, which, example.test) for which in (as_drafted(plan), plan))
     assert result(workbench, "top-1") == [
@@ -108,15 +108,15 @@ def test_validate_measures_draft_and_commit_on_all_data_and_fills_the_column(
         share(at(commit, "top1", "float")),
     ]
     assert result(workbench, "measured on") == ["draft, all 450 images", *["all 450 images"] * 2]
-    workbench._table._redraw.flush()
+    workbench.table.draw_now()
     for name in ("stem.0", SPOILT, "classifier"):
-        assert shown(workbench._table)[name]["in net dB"] == pytest.approx(at(draft, name, "sqnr_db"))
+        assert shown(workbench.table)[name]["in net dB"] == pytest.approx(at(draft, name, "sqnr_db"))
 
 
 def test_the_column_is_empty_as_soon_as_a_format_changes_and_comes_back_with_it(workbench: Workbench) -> None:
     def in_net() -> float:
-        workbench._table._redraw.flush()
-        return float(shown(workbench._table)["classifier"]["in net dB"])
+        workbench.table.draw_now()
+        return float(shown(workbench.table)["classifier"]["in net dB"])
 
     plan = plan_of_workbench(workbench)
     until(lambda: not math.isnan(in_net()))
@@ -131,7 +131,7 @@ def test_beside_a_draft_on_few_samples_stands_what_the_commit_gives_on_the_same(
     workbench: Workbench, example: Digits
 ) -> None:
     plan = plan_of_workbench(workbench)
-    workbench._strip._validate.click()
+    workbench.header.validate.click()
     workbench.wait(LONG)
     plan[SPOILT] = "2^3 … 2^-3"
     workbench.wait(LONG)
@@ -142,7 +142,7 @@ def test_beside_a_draft_on_few_samples_stands_what_the_commit_gives_on_the_same(
 
 def test_what_was_measured_is_remembered_when_a_step_is_undone(workbench: Workbench) -> None:
     plan = plan_of_workbench(workbench)
-    workbench._strip._validate.click()
+    workbench.header.validate.click()
     workbench.wait(LONG)
     known = result(workbench, "top-1")[1]
     plan[SPOILT] = "2^3 … 2^-3"
@@ -159,42 +159,45 @@ def test_a_proposal_is_checked_on_what_was_held_back_and_names_the_rows_that_cos
     workbench = Workbench(example.model, example.calibration)
     plan = workbench.wait(LONG)
     assert "7 batches" in text_of(workbench)
-    assert re.search(r"short check\s+fine\s+output SQNR", text_of(workbench))
+    workbench.panels["Result"].draw_now()
+    assert re.search(r"short check\s+✓\s+fine\s+output SQNR", text_of(workbench))
     assert "on 64 held-back images" in text_of(workbench)
-    workbench._header._word_length.value = 3
-    workbench._header._propose.click()
+    workbench.panels["Propose"].word_length.value = 3
+    workbench.panels["Propose"].propose.click()
     workbench.wait(LONG)
+    workbench.panels["Result"].draw_now()
     expected = health(example.model, as_drafted(plan), list(example.calibration)[-1:])
     assert expected.word == "broken"
     assert f"output SQNR {expected.sqnr_db:.1f} dB" in text_of(workbench)
     worst, *_ = (str(name) for name in expected.rows.index)
-    button = workbench._strip._costly.children[0]
+    button = workbench.panels["Result"].costly.children[0]
     assert worst in button.tooltip
     button.click()
     assert workbench.selection == (worst,)
     plan[worst] = None
-    assert "formats have changed since" in text_of(workbench._strip)
+    workbench.panels["Result"].draw_now()
+    assert "formats have changed since" in text_of(workbench.panels["Result"])
 
 
 def test_sensitivity_draws_a_bar_for_each_tensor_and_a_bar_selects_it(workbench: Workbench, example: Digits) -> None:
     plan = plan_of_workbench(workbench)
     plan[SPOILT] = "2^3 … 2^-3"
-    workbench._strip._sensitivity.click()
+    workbench.panels["Result"].sense.click()
     workbench.wait(LONG)
     report = sensitivity(example.model, as_drafted(plan), first(example.test, 128), progress=False)
     gains = (report["without_sqnr_db"] - report.attrs["sqnr_db"]).sort_values(ascending=False)
-    chart = workbench._chart
+    chart = workbench.panels["Result"].chart
     assert gains.index[0] == SPOILT
     assert chart._shown[0] == SPOILT
     assert float(chart._bars.y[0]) == pytest.approx(gains.iloc[0])
     chart._on_click(None, {"data": {"index": 2}})
-    assert workbench.selection == (chart._shown[2],) == workbench._editor.selection
+    assert workbench.selection == (chart._shown[2],) == workbench.panels["Window"].selection
     chart._row.value = chart._shown[0]
     assert workbench.selection == (SPOILT,)
     assert chart._bars.opacities[0] == 1.0 > chart._bars.opacities[1]
     assert "measured on first 128 of 450 images" in text_of(chart)
     plan["stem.0"] = "2^9 … 2^2 unsigned"
-    chart._redraw.flush()
+    chart.draw_now()
     assert "formats have changed since" in text_of(chart)
 
 
@@ -206,11 +209,11 @@ def test_validating_can_be_stopped_and_keeps_what_was_measured() -> None:
     workbench.wait(LONG)
     assert result(workbench, "measured on")[1] == "first 128 samples"
     gate.open.release(2)
-    workbench._strip._validate.click()
+    workbench.header.validate.click()
     until(lambda: "400 samples" in text_of(workbench) or "600 samples" in text_of(workbench))
-    workbench._strip._paced.flush()
-    assert not workbench._strip._stop.disabled
-    workbench._strip._stop.click()
+    workbench.header.progress._draw.flush()
+    assert not workbench.header.progress.stop.disabled
+    workbench.header.progress.stop.click()
     gate.open.release(5)
     workbench.wait(LONG)
     stopped = re.fullmatch(r"first ([\d,]+) samples", result(workbench, "measured on")[1])
@@ -233,7 +236,7 @@ def test_evaluating_can_be_stopped_between_two_calls_of_the_network() -> None:
 
     workbench = Workbench(plan, None, evaluate)
     until(lambda: calls[0] == 1)
-    workbench._strip._stop.click()
+    workbench.header.progress.stop.click()
     go.release(100)
     workbench.wait(LONG)
     assert calls[0] < 10
@@ -275,10 +278,10 @@ def test_without_data_or_a_network_the_buttons_say_why_they_are_dead(from_file: 
     else:
         workbench = Workbench(calibrate(network(), batches(), device="cpu", progress=False).propose(8))
         why = "There is no data to measure on"
-    for button in (workbench._strip._validate, workbench._strip._sensitivity):
+    for button in (workbench.header.validate, workbench.panels["Result"].sense):
         assert button.disabled
         assert why in button.tooltip
-    assert why in text_of(workbench._strip)
+    assert why in text_of(workbench.panels["Result"])
     plan_of_workbench(workbench).draft(dict.fromkeys(plan_of_workbench(workbench).names, None))
     workbench.wait(LONG)
     assert workbench.problem is None
@@ -301,8 +304,8 @@ def test_what_goes_wrong_stands_in_the_strip_and_in_the_log_and_changes_nothing(
     state, committed = {k: v.clone() for k, v in model.state_dict().items()}, dict(plan.committed)
     workbench = Workbench(plan, validation=[torch.randn(16, 5)])
     workbench.wait(LONG)
-    assert "batch 0 cannot be fed to Sequential" in text_of(workbench._strip)
-    assert "batch 0 cannot be fed to Sequential" in workbench._log.value
+    assert "batch 0 cannot be fed to Sequential" in text_of(workbench.panels["Result"])
+    assert "batch 0 cannot be fed to Sequential" in workbench.panels["Log"].page.value
     assert dict(plan.committed) == committed
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
@@ -314,7 +317,7 @@ def test_weights_that_were_changed_are_captured_anew() -> None:
     workbench.wait(LONG)
     with torch.no_grad():
         model[0].weight.mul_(-1)  # type: ignore[index]
-    workbench._strip._validate.click()
+    workbench.header.validate.click()
     workbench.wait(LONG)
     expected = at(validate(model, plan, data), "Sequential", "sqnr_db")
     assert result(workbench, "output SQNR")[1] == decibels(expected)

@@ -76,10 +76,10 @@ def test_it_says_when_formats_have_changed_since(plan: Plan) -> None:
     chart = SensitivityChart(plan, report_of(plan, [21.0] * 4, [20.0] * 4))
     assert "changed" not in text_of(chart)
     plan[plan.names[0]] = "2^9 … 2^3"
-    chart._redraw.flush()
+    chart.draw_now()
     assert "formats have changed since" in text_of(chart)
     plan.undo()
-    chart._redraw.flush()
+    chart.draw_now()
     assert "changed" not in text_of(chart)
 
 

@@ -38,7 +38,7 @@ def test_the_selection_can_be_set_on_several_threads() -> None:
             workbench.selection = (names[first], names[second])
 
     on_threads(select)
-    views = (workbench._table, workbench._map, workbench._editor, workbench._target)
+    views = (workbench.table, workbench.heat_map, workbench.panels["Window"], workbench.panels["Propose"])
     assert {view.selection for view in views} == {workbench.selection}
     assert workbench.problem is None
     workbench.close()
@@ -55,7 +55,7 @@ def test_the_numbers_of_an_explorer_can_be_set_on_several_threads() -> None:
             explorer.step = int(random.integers(1, 6))
 
     on_threads(change)
-    explorer._redraw.flush()
+    explorer.draw_now()
     assert explorer.problem is None
     explorer.close()
 
@@ -64,7 +64,7 @@ def test_a_cell_and_a_slider_that_move_the_same_windows_do_not_wait_for_each_oth
     moved = plan()
     workbench = Workbench(moved)
     workbench.selection = (WEIGHT,)
-    mover = workbench._editor._controls._mover
+    mover = workbench.panels["Window"]._controls._mover
     bits = [bit for _, bit in mover.options]
 
     def work(seed: int) -> None:

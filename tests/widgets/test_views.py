@@ -108,7 +108,7 @@ def test_the_table_shows_what_the_plan_s_table_says(plan: Plan) -> None:
 def test_the_table_follows_the_plan(plan: Plan) -> None:
     table = LayerTable(plan)
     plan[FIRST] = None
-    table._redraw.flush()
+    table.draw_now()
     assert shown(table)[FIRST]["state"] == "draft, float"
     assert shown(table)[FIRST]["window"] == ""
 
@@ -158,7 +158,7 @@ def test_new_figures_do_not_lose_the_selection_though_the_browser_forgets_it(pla
     table = LayerTable(plan)
     rows_clicked(table, 3)
     plan["blocks.1.conv.weight"] = "2^9..2^3"
-    table._redraw.flush()
+    table.draw_now()
     table._grid.widget.set_state({"selections": []})
     assert table.selection == ("blocks.1.conv.weight",)
     assert [rectangle["r1"] for rectangle in table._grid.widget.selections] == [3]
@@ -179,7 +179,7 @@ def test_the_selected_rows_are_locked_and_freed_from_the_table(plan: Plan) -> No
     table = LayerTable(plan, [FIRST, "blocks.1.conv"])
     table._lock.click()
     assert plan.locked == {FIRST, "blocks.1.conv"}
-    table._redraw.flush()
+    table.draw_now()
     assert table._lock.description == "Unlock"
     table._lock.click()
     assert not plan.locked
@@ -233,7 +233,7 @@ def test_the_heat_map_sends_one_picture_and_nothing_else_when_a_window_moves(
     heat = BitHeatMap(plan, [FIRST])
     sent.clear()
     plan[FIRST] = "2^3..2^-3"
-    heat._redraw.flush()
+    heat.draw_now()
     assert sent[-1] == ("Image", "image")
     assert {kind for kind, _ in sent} == {"Image"}  # the new picture itself, and the mark that holds it
     sent.clear()
@@ -245,7 +245,7 @@ def test_the_editor_is_not_drawn_when_another_tensor_changes(plan: Plan, sent: l
     editor = WindowEditor(plan, [FIRST])
     sent.clear()
     plan["blocks.1.conv"] = "2^2..2^-4"
-    editor._redraw.flush()
+    editor.draw_now()
     assert not sent
 
 
@@ -266,7 +266,7 @@ def test_everything_in_the_editor_moves_the_same_window(plan: Plan) -> None:
     ]
     for act, expected in steps:
         act()
-        editor._redraw.flush()
+        editor.draw_now()
         assert str(plan[FIRST]) == expected
         fmt = window(plan)
         assert (controls._msb.value, controls._lsb.value, controls._word_length.value) == (
@@ -315,14 +315,14 @@ def test_a_tensor_is_kept_in_float_and_given_a_format_again(plan: Plan) -> None:
     editor = WindowEditor(plan, [FIRST])
     editor._float.value = True
     assert plan[FIRST] is None
-    editor._redraw.flush()
+    editor.draw_now()
     assert editor._controls._msb.disabled
     assert editor._controls.notation.value == "float"
     editor._float.value = False
     assert plan[FIRST] == plan.committed[FIRST]
     plan[FIRST] = None
     plan.commit()
-    editor._redraw.flush()
+    editor.draw_now()
     editor._float.value = False
     assert plan[FIRST] is not None
 
@@ -331,7 +331,7 @@ def test_a_locked_tensor_cannot_be_moved(plan: Plan) -> None:
     editor = WindowEditor(plan, [FIRST])
     editor._lock.value = True
     assert plan.locked == {FIRST}
-    editor._redraw.flush()
+    editor.draw_now()
     assert editor._controls._mover.disabled
     editor._lock.value = False
     assert not plan.locked
@@ -406,6 +406,6 @@ def test_views_of_one_plan_can_be_used_from_several_threads(plan: Plan) -> None:
         thread.join(LONG)
         assert not thread.is_alive()
     for view in views:
-        view._redraw.flush()
+        view.draw_now()
         assert view.problem is None
     assert shown(table)[FIRST]["window"] == "2^8 … 2^2"

@@ -41,8 +41,9 @@ def until_problem(workbench: Workbench) -> Exception:
 
 def result(workbench: Workbench, name: str) -> list[str]:
     """A line of the result strip: what it says of the draft, of the commit, and of the network in float."""
-    line = re.search(rf"<tr><th scope='row'>{re.escape(name)}</th>(.*?)</tr>", workbench._strip._figures.value)
-    assert line is not None, workbench._strip._figures.value
+    workbench.panels["Result"].draw_now()
+    line = re.search(rf"<tr><th scope='row'>{re.escape(name)}</th>(.*?)</tr>", workbench.panels["Result"].figures.value)
+    assert line is not None, workbench.panels["Result"].figures.value
     return [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", line.group(1))]
 
 
@@ -100,7 +101,7 @@ def test_stopping_keeps_what_was_counted() -> None:
     data = Gate(batches(50))
     workbench = Workbench(network(), data)
     until(lambda: workbench.plan is not None)
-    workbench._header._stop.click()
+    workbench.header.progress.stop.click()
     data.open.release(60)
     plan = finished(workbench)
     assert plan.calibration is not None
@@ -166,7 +167,7 @@ def test_a_tensor_of_nan_can_be_looked_at() -> None:
         (("resnet18",), "shows a Plan or a torch.nn.Module, not 'resnet18'"),
         ((network(),), "needs batches to calibrate with"),
         ((network(), batches(), 0.9), "evaluate must be a function"),
-        ((plan_of(tensors(1)), batches()), "takes no data"),
+        ((plan_of(tensors(1)), iter(batches())), "again and again"),
     ],
 )
 def test_wrong_arguments_fail_at_once(arguments: tuple[Any, ...], text: str) -> None:
@@ -182,10 +183,12 @@ def test_unknown_arguments_and_tensors_fail_at_once(workbench: Workbench) -> Non
 
 
 def test_all_views_share_one_selection(workbench: Workbench) -> None:
-    for view in (workbench._table, workbench._map, workbench._editor):
+    for view in (workbench.table, workbench.heat_map, workbench.panels["Window"]):
         for name in ("blocks.0.conv", "blocks.1.conv"):
             view.selection = (name,)
-            assert workbench.selection == workbench._editor.selection == workbench._map.selection == (name,)
+            assert (
+                workbench.selection == workbench.panels["Window"].selection == workbench.heat_map.selection == (name,)
+            )
 
 
 def test_the_float_network_is_evaluated_once_and_every_commit_anew() -> None:
@@ -236,44 +239,44 @@ def test_an_evaluation_that_fails_is_told_and_stops_nothing(evaluate: Any, text:
 
 
 def test_a_scheme_is_asked_for_drafts(workbench: Workbench) -> None:
-    header = workbench._header
-    header._scheme.value, header._word_length.value = "minmax", 6
-    header._propose.click()
+    panel = workbench.panels["Propose"]
+    panel.scheme.value, panel.word_length.value = "minmax", 6
+    panel.propose.click()
     drafts = finished(workbench).drafts
     assert len(drafts) == 6
     assert {fmt.word_length for fmt in drafts.values() if fmt} == {6}
 
 
 def test_the_buttons_of_the_foot_do_what_they_say(workbench: Workbench) -> None:
-    foot, plan = workbench._footer, finished(workbench)
-    assert foot._commit.disabled
+    foot, plan = workbench.footer, finished(workbench)
+    assert foot.commit.disabled
     plan[FIRST] = "2^9..2^3"
-    foot._redraw.flush()
+    foot.draw_now()
     assert "1  draft" in text_of(foot)
-    foot._note.value = "<b>why</b>"
-    foot._commit.click()
+    foot.note.value = "<b>why</b>"
+    foot.commit.click()
     assert plan.history[-1].note == "<b>why</b>"
     assert not plan.drafts
-    foot._redraw.flush()
-    assert "&lt;b&gt;why&lt;/b&gt;" in workbench._history.value
-    foot._undo.click()
+    workbench.panels["History"].draw_now()
+    assert "&lt;b&gt;why&lt;/b&gt;" in workbench.panels["History"].page.value
+    foot.undo.click()
     assert list(plan.drafts) == [FIRST]
-    foot._redo.click()
+    foot.redo.click()
     assert not plan.drafts
     plan[FIRST] = "2^8..2^2"
-    foot._revert.click()
+    foot.revert.click()
     assert str(plan[FIRST]) == "2^9 … 2^3"
 
 
 def test_a_plan_is_saved_and_loaded(workbench: Workbench, tmp_path: Path) -> None:
-    foot, plan = workbench._footer, finished(workbench)
-    foot._path.value = str(tmp_path / "plan.json")
+    foot, plan = workbench.footer, finished(workbench)
+    foot.path.value = str(tmp_path / "plan.json")
     plan[FIRST] = "2^9..2^3"
-    foot._save.click()
+    foot.save.click()
     plan.revert()
-    foot._load.click()
+    foot.load.click()
     assert str(plan.drafts[FIRST]) == "2^9 … 2^3"
-    foot._save.click()
+    foot.save.click()
     assert "saved to" in text_of(foot)
 
 
@@ -285,34 +288,34 @@ def test_a_file_that_is_no_plan_is_neither_loaded_nor_written_over(
     path.write_text(content)
     plan = finished(workbench)
     before = dict(plan.committed)
-    workbench._footer._path.value = str(path)
-    workbench._footer._save.click()
-    assert "is left alone; choose another name" in text_of(workbench._footer)
-    workbench._footer._load.click()
-    assert workbench._footer.problem is not None
+    workbench.footer.path.value = str(path)
+    workbench.footer.save.click()
+    assert "is left alone; choose another name" in text_of(workbench.footer)
+    workbench.footer.load.click()
+    assert workbench.footer.problem is not None
     assert path.read_text() == content
     assert dict(plan.committed) == before
 
 
 def test_a_plan_of_another_network_is_refused_by_name(workbench: Workbench, tmp_path: Path) -> None:
     plan_of({"other": tensors(1)[FIRST]}).save(tmp_path / "other.json")
-    workbench._footer._path.value = str(tmp_path / "other.json")
-    workbench._footer._load.click()
-    assert "other" in text_of(workbench._footer)
+    workbench.footer.path.value = str(tmp_path / "other.json")
+    workbench.footer.load.click()
+    assert "other" in text_of(workbench.footer)
     assert isinstance(workbench.problem, PlanError)
 
 
 def test_errors_of_every_part_stand_in_the_log(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    workbench._footer._path.value = ""
-    workbench._footer._save.click()
+    workbench.footer.path.value = ""
+    workbench.footer.save.click()
     empty: dict[str, str] = {}
     monkeypatch.setattr(workbench.plan, "lock", lambda *_: empty["<missing>"])
-    workbench._table.selection = (FIRST,)
-    workbench._table._lock.click()
-    assert "write the name of a file" in workbench._log.value
-    assert "KeyError: &#x27;&lt;missing&gt;&#x27;" in workbench._log.value
-    assert "Traceback" in workbench._log.value
-    assert workbench._more.titles[1] == "log · 2 errors"
+    workbench.table.selection = (FIRST,)
+    workbench.table._lock.click()
+    assert "write the name of a file" in workbench.panels["Log"].page.value
+    assert "KeyError: &#x27;&lt;missing&gt;&#x27;" in workbench.panels["Log"].page.value
+    assert "Traceback" in workbench.panels["Log"].page.value
+    assert workbench.tabs.titles[-1] == "Log · 2 errors"
     assert isinstance(workbench.problem, KeyError)
 
 
@@ -326,7 +329,7 @@ def test_it_can_be_shown_twice_closed_and_shown_again(workbench: Workbench) -> N
     assert workbench._repr_mimebundle_()[view] == first
     assert is_open(workbench)
     finished(workbench)[FIRST] = "2^9..2^3"
-    workbench._footer._redraw.flush()
+    workbench.footer.draw_now()
     assert "1  draft" in text_of(workbench)
 
 

@@ -9,12 +9,24 @@ from qwidgets.widgets.controls.bit_grid import heat_map as heat_map_html
 from qwidgets.widgets.controls.bit_grid import story as story_html
 from qwidgets.widgets.controls.callbacks import DRAWING, drawing, guarded
 from qwidgets.widgets.controls.file_names import file_name
+from qwidgets.widgets.controls.inputs import (
+    bar,
+    button,
+    checkbox,
+    choice,
+    number_box,
+    quiet,
+    set_traits,
+    sized,
+    text_box,
+)
 from qwidgets.widgets.controls.lifetime import Holder, close_tree, held_in
 from qwidgets.widgets.controls.number_input import NumberInput
 from qwidgets.widgets.controls.outline import around as outline_around
 from qwidgets.widgets.controls.outline import runs
-from qwidgets.widgets.controls.plan_view import PlanView, known_names
+from qwidgets.widgets.controls.plan_view import PlanView, known_names, share
 from qwidgets.widgets.controls.progress_row import ProgressRow
+from qwidgets.widgets.controls.silence import Silence
 from qwidgets.widgets.controls.static_page import page as plan_page
 from qwidgets.widgets.controls.style import (
     ACCENT,
@@ -55,8 +67,13 @@ __all__ = [
     "PlanView",
     "ProgressRow",
     "Severity",
+    "Silence",
     "View",
     "WindowControls",
+    "bar",
+    "button",
+    "checkbox",
+    "choice",
     "close_tree",
     "counts_html",
     "drawing",
@@ -72,16 +89,22 @@ __all__ = [
     "label_ticks",
     "labelled_axis",
     "moved_together",
+    "number_box",
     "number_text",
     "outcome_table",
     "outline_around",
     "percent_text",
     "plan_page",
     "problems",
+    "quiet",
     "runs",
+    "set_traits",
     "severity_of",
+    "share",
     "shortened",
+    "sized",
     "story_html",
+    "text_box",
     "width",
     "window_of_channels",
     "with_edges",

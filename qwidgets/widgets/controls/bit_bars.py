@@ -16,6 +16,7 @@ from qwidgets.formats import FixedPoint
 from qwidgets.widgets.controls import style
 from qwidgets.widgets.controls.axes import label_ticks, labelled_axis
 from qwidgets.widgets.controls.lifetime import Holder
+from qwidgets.widgets.controls.silence import Silence
 
 SIDE = 46
 FREE = 13
@@ -42,7 +43,7 @@ class BitBars(Holder):
 
     def __init__(self, on_brush: Callable[[int, int], None]) -> None:
         self._on_brush = on_brush
-        self._own = False
+        self._silence = Silence()
         self.top, self.bottom = 0, -7
         self._name = ""
         self._drawn: object = None
@@ -127,19 +128,16 @@ class BitBars(Holder):
     def _show_brush(self, fmt: FixedPoint | None) -> None:
         if self._brush.brushing:
             return
-        self._own = True
-        try:
-            selected = None if fmt is None else [self.top - fmt.msb - 0.5, self.top - fmt.lsb + 0.5]
-            if selected is None or self._brush.selected is None or list(self._brush.selected) != selected:
+        selected = None if fmt is None else [self.top - fmt.msb - 0.5, self.top - fmt.lsb + 0.5]
+        if selected is None or self._brush.selected is None or list(self._brush.selected) != selected:
+            with self._silence:
                 self._brush.selected = None if selected is None else np.array(selected)
-        finally:
-            self._own = False
 
     def _on_brushed(self, event: Any) -> None:
         # The brush also tells where it lands when the scale under it changes; that is nobody's wish.
         ended = event.name == "brushing" and not event.new
         selected = self._brush.selected
-        if self._own or selected is None or len(selected) != 2 or not (ended or self._brush.brushing):
+        if self._silence or selected is None or len(selected) != 2 or not (ended or self._brush.brushing):
             return
         left, right = sorted(float(edge) for edge in selected)
         msb = self.top - round(left + 0.5)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from qwidgets.teaching import read_numbers, values_text
 from qwidgets.widgets.controls import bit_grid
 from qwidgets.widgets.controls.lifetime import Holder
+from qwidgets.widgets.controls.silence import Silence
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +37,7 @@ class NumberInput(Holder):
 
     def __init__(self, on_numbers: Callable[[Floats], None], height: int = 32) -> None:
         self._on_numbers = on_numbers
-        self._own = False
+        self._silence = Silence()
         self.text = ipywidgets.Textarea(
             description="values",
             rows=1,
@@ -51,17 +52,14 @@ class NumberInput(Holder):
         if np.array_equal(read_numbers(self.text.value).values, values, equal_nan=True):
             return
         short = values.size <= MOST_WRITTEN
-        self._own = True
-        try:
+        with self._silence:
             self.text.value = values_text(values) if short else ""
-        finally:
-            self._own = False
         self.text.placeholder = "type or paste numbers" if short else f"{values.size:,} values; type others here"
         self.faults.value = ""
 
     def _on_text(self, event: Any) -> None:
         self.text.continuous_update = len(event.new) < LONGEST_LIVE
-        if not self._own:
+        if not self._silence:
             pasted = read_numbers(event.new)
             self.faults.value = bit_grid.marked(pasted)
             self._on_numbers(pasted.values)

@@ -53,6 +53,10 @@ class PlanView(View):
         if self.is_open:
             self._redraw()
 
+    def draw_now(self) -> None:
+        """Draw what waits for its turn."""
+        self._redraw.flush()
+
     def _attach(self) -> None:
         self.plan.observe(self._on_plan_change, "change")
         self.observe(self._on_selection, "selection")
@@ -103,6 +107,14 @@ class PlanView(View):
     def _show_selection(self) -> None:
         """Draw which tensors are selected, and nothing else."""
         raise NotImplementedError
+
+
+def share(view: ipywidgets.Widget, part: ipywidgets.Widget) -> None:
+    """Give a view and a part of it one selection, where the part has one; what goes wrong in the part is the view's."""
+    if part.has_trait("selection"):
+        traitlets.link((view, "selection"), (part, "selection"))
+    if part.has_trait("problem"):
+        part.observe(lambda event: view.set_trait("problem", event.new), "problem")
 
 
 def known_names(plan: Plan | None, names: Iterable[str]) -> tuple[str, ...]:

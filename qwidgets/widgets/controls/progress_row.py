@@ -6,13 +6,16 @@ import ipywidgets
 
 from qwidgets.session import Pace, Throttle
 from qwidgets.widgets.controls.callbacks import DRAWING
+from qwidgets.widgets.controls.inputs import button, quiet, set_traits
 from qwidgets.widgets.controls.style import escaped
 
 SECONDS_BETWEEN_PACES = 0.2
+WORTH_A_BAR = 0.5
+"""Seconds that a job takes before a bar is worth its place in the eye."""
 
 
 class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
-    """How far the job at hand is; nothing is seen of it where there is none.
+    """How far the job at hand is. It has its place where there is none, too, so that nothing jumps.
 
     Parameters
     ----------
@@ -20,22 +23,29 @@ class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no t
         Called when the person presses Stop.
     tooltip
         What stopping means.
+
+    Attributes
+    ----------
+    bar, words
+        What is seen of it.
+    stop
+        The button, to be put on the screen.
     """
 
     def __init__(self, on_stop: Callable[[], None], tooltip: str) -> None:
         super().__init__()
         self._on_stop = on_stop
         self._pace: Pace | None = None
+        self._stopping = False
         self._draw = Throttle(self._show, SECONDS_BETWEEN_PACES)
-        self.bar = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="120px"))
-        self.words = ipywidgets.HTML()
-        self.words.add_class("qw-quiet")
-        self.stop = ipywidgets.Button(
-            description="Stop", icon="stop", tooltip=tooltip, layout=ipywidgets.Layout(width="84px")
-        )
-        self.stop.on_click(self._clicked)
-        self.children = (self.bar, self.words, self.stop)
-        self.layout.display = "none"
+        self.bar = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="80px", flex="0 0 auto", visibility="hidden"))
+        self.words = quiet()
+        self.words.add_class("qw-one-line")
+        self.words.layout.flex, self.words.layout.min_width = "1 1 60px", "0"
+        self.stop = button("Stop", self._clicked, tooltip, icon="stop")
+        self.stop.disabled = True
+        self.children = (self.words, self.bar)
+        self.layout.flex, self.layout.min_width = "1 1 140px", "0"
 
     def show(self, pace: Pace | None) -> None:
         """Show how far the job is; None when it is over."""
@@ -53,18 +63,23 @@ class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no t
     def _show(self) -> None:
         with DRAWING:
             pace = self._pace
-            if pace is None:
-                self.layout.display = "none"
-                self.stop.disabled = False
-                return
-            self.layout.display = None
-            self.words.value = "stopping …" if self.stop.disabled else escaped(pace)
-            # Without a total the bar is full and striped, which says no more than that it is at work.
-            self.bar.max, self.bar.value = (pace.total or 1), (pace.done if pace.total else 1)
-            self.bar.bar_style = "" if pace.total else "info"
+            self._stopping = self._stopping and pace is not None
+            set_traits(self.stop, disabled=pace is None or self._stopping)
+            self.words.value = "" if pace is None else "stopping …" if self._stopping else _line(pace)
+            seen = pace is not None and (pace.seconds > WORTH_A_BAR or not pace.done)
+            set_traits(self.bar.layout, visibility="visible" if seen else "hidden")
+            if pace is not None:
+                # Without a total the bar is full and striped, which says no more than that it is at work.
+                set_traits(self.bar, max=pace.total or 1, value=pace.done if pace.total else 1)
+                set_traits(self.bar, bar_style="" if pace.total else "info")
 
     def _clicked(self, _: object) -> None:
         with DRAWING:
-            self.stop.disabled = True
-            self.words.value = "stopping …"
+            self._stopping = True
+            self._show()
         self._on_stop()
+
+
+def _line(pace: Pace) -> str:
+    text = escaped(pace)
+    return f"<span title='{text}'>{text}</span>"

@@ -88,6 +88,13 @@ CSS = """
 .qw table.qw-figures td:last-child { white-space: normal; }
 .qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
 .qw table.qw-figures tr { background: none !important; }
+.qw .qw-head { align-items: center; gap: 4px 16px; overflow: hidden; }
+.qw .qw-head > .widget-html { flex: 0 1 auto; min-width: 0; }
+.qw .qw-head .qw-scores { white-space: nowrap; }
+.qw .qw-tabs > .widget-tab-contents { padding: 8px; overflow: auto; }
+.qw .qw-tabs > .lm-TabBar { overflow: hidden; }
+.qw .qw-steps .qw-bar { flex-wrap: nowrap; }
+.qw .qw-steps .qw-bar > .qw-quiet { flex: 1 1 0; min-width: 0; }
 .qw .qw-results { gap: 2px; }
 .qw .qw-results table.qw-result td { min-width: 92px; }
 .qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }

@@ -4,15 +4,16 @@ They show one format and tell of every wish for another one; whether the wish is
 back by :meth:`WindowControls.show`. All of them can be reached and moved by keys.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
 
 from qwidgets.formats import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.widgets.controls import window_moves
+from qwidgets.widgets.controls.inputs import bar, checkbox, choice, number_box, set_traits, text_box
 from qwidgets.widgets.controls.lifetime import Holder, close_tree
+from qwidgets.widgets.controls.silence import Silence
 
 BEFORE_RAIL = 12
 AFTER_RAIL = 9
@@ -43,39 +44,38 @@ class WindowControls(Holder):
         self, on_move: Callable[[Move], None], on_choose: Callable[[Move], None], on_write: Callable[[str], None]
     ) -> None:
         self._on_move, self._on_choose, self._on_write = on_move, on_choose, on_write
-        self._own = False
+        self._silence = Silence()
         self._fmt = FixedPoint()
         self._limits = (0, -7)
         self._inset = "60px"
         self.sliders = ipywidgets.VBox()
         self.sliders.add_class("qw-sliders")
         self._new_sliders()
-        self._msb = _number("msb", "Position of the highest bit kept", MAX_FRACTION_LENGTH)
-        self._lsb = _number("lsb", "Position of the lowest bit kept", MAX_FRACTION_LENGTH)
-        self._word_length = _number("bits", "Word length, the sign bit counted", MAX_WORD_LENGTH)
-        self._word_length.min = 1
-        self._hold = ipywidgets.Checkbox(value=True, description="hold length", indent=False)
-        self._hold.tooltip = "For the boxes and the brush: keep the word length when an edge moves"
-        self._hold.layout.width = "108px"
-        self._sign = _choice("sign", ("signed", "unsigned"))
-        self._rounding = _choice("rounding", ROUNDINGS)
-        self._overflow = _choice("overflow", OVERFLOWS)
-        self.notation = ipywidgets.Text(
+        most = MAX_FRACTION_LENGTH
+        self._msb = number_box("msb", -most, most, self._on_msb, width=98, tooltip="Position of the highest bit kept")
+        self._lsb = number_box("lsb", -most, most, self._on_lsb, width=98, tooltip="Position of the lowest bit kept")
+        self._word_length = number_box(
+            "bits", 1, MAX_WORD_LENGTH, self._on_word_length, width=98, tooltip="Word length, the sign bit counted"
+        )
+        self._hold = checkbox("hold length", None, "For the boxes and the brush: keep the word length as an edge moves")
+        self._hold.value = True
+        self._sign, self._rounding, self._overflow = (
+            choice(title, options, on_change, width=182, label=64)
+            for title, options, on_change in (
+                ("sign", ("signed", "unsigned"), self._on_sign),
+                ("rounding", ROUNDINGS, self._on_mode),
+                ("overflow", OVERFLOWS, self._on_mode),
+            )
+        )
+        self.notation = text_box(
+            "notation",
+            self._on_notation,
+            layout=ipywidgets.Layout(width="290px", max_width="100%"),
             continuous_update=False,
             placeholder="Q4.3, ap_fixed<8,5>, 2^3..2^-3 …",
-            layout=ipywidgets.Layout(width="290px", max_width="100%"),
         )
-        self.notation.description = "notation"
-        self.notation.style.description_width = "64px"
-        self.boxes = _row(self._msb, self._lsb, self._word_length, self._hold)
-        self.choices = _row(self._sign, self._rounding, self._overflow)
-        self._msb.observe(self._on_msb, "value")
-        self._lsb.observe(self._on_lsb, "value")
-        self._word_length.observe(self._on_word_length, "value")
-        self._sign.observe(self._on_sign, "value")
-        self._rounding.observe(self._on_mode, "value")
-        self._overflow.observe(self._on_mode, "value")
-        self.notation.observe(self._on_notation, "value")
+        self.boxes = bar(self._msb, self._lsb, self._word_length, self._hold)
+        self.choices = bar(self._sign, self._rounding, self._overflow)
 
     @property
     def hold_length(self) -> bool:
@@ -84,29 +84,31 @@ class WindowControls(Holder):
 
     def show(self, fmt: FixedPoint | None, top: int, bottom: int, *, enabled: bool) -> None:
         """Show a format (None: float) between the bits ``top`` and ``bottom``; not enabled, nothing can be moved."""
-        with self._silently():
+        with self._silence:
             movable = enabled and fmt is not None
             self._fmt = fmt or self._fmt
             if (top, bottom) != self._limits:
                 self._limits = (top, bottom)
                 self._new_sliders()
             for control in (*self.sliders.children, *self.boxes.children, *self.choices.children):
-                _set(control, disabled=not movable)
-            _set(self.notation, disabled=not enabled, value="float" if fmt is None else fmt.notation("numerictype"))
+                set_traits(control, disabled=not movable)
+            set_traits(
+                self.notation, disabled=not enabled, value="float" if fmt is None else fmt.notation("numerictype")
+            )
             if fmt is None:
                 return
             self._show_sliders()
-            _set(self._msb, value=fmt.msb)
-            _set(self._lsb, value=fmt.lsb)
-            _set(self._word_length, value=fmt.word_length, min=1 + fmt.signed)
-            _set(self._sign, value="signed" if fmt.signed else "unsigned")
-            _set(self._rounding, value=fmt.rounding)
-            _set(self._overflow, value=fmt.overflow)
+            set_traits(self._msb, value=fmt.msb)
+            set_traits(self._lsb, value=fmt.lsb)
+            set_traits(self._word_length, value=fmt.word_length, min=1 + fmt.signed)
+            set_traits(self._sign, value="signed" if fmt.signed else "unsigned")
+            set_traits(self._rounding, value=fmt.rounding)
+            set_traits(self._overflow, value=fmt.overflow)
 
     def name(self, format_name: str) -> None:
         """Show the name of a format that has no single window to be moved."""
-        with self._silently():
-            _set(self.notation, value=format_name)
+        with self._silence:
+            set_traits(self.notation, value=format_name)
 
     def _new_sliders(self) -> None:
         """Make sliders over the bits that are drawn.
@@ -136,15 +138,15 @@ class WindowControls(Holder):
         """Let the rails of the sliders begin and end a CSS length from the sides; 100cqw is the width of their box."""
         self._inset = inset
         for slider in (self._mover, self._edges):
-            _set(slider.style, description_width=f"calc({inset} - {BEFORE_RAIL}px)")
-            _set(slider.layout, margin=f"0 calc({inset} - {AFTER_RAIL}px) 0 0")
+            set_traits(slider.style, description_width=f"calc({inset} - {BEFORE_RAIL}px)")
+            set_traits(slider.layout, margin=f"0 calc({inset} - {AFTER_RAIL}px) 0 0")
 
     def _show_sliders(self) -> None:
         """Set the sliders to the window; to their ends where it reaches beyond what is drawn."""
         top, bottom = self._limits
         msb, lsb = (min(max(bit, bottom), top) for bit in (self._fmt.msb, self._fmt.lsb))
-        _set(self._mover, value=msb)
-        _set(self._edges, value=(msb, lsb))
+        set_traits(self._mover, value=msb)
+        set_traits(self._edges, value=(msb, lsb))
 
     def _on_mover(self, event: Any) -> None:
         self._move(lambda fmt: window_moves.with_msb(fmt, event.new, hold_length=True))
@@ -169,47 +171,13 @@ class WindowControls(Holder):
         self._choose(lambda fmt: window_moves.with_mode(fmt, rounding, overflow))
 
     def _on_notation(self, event: Any) -> None:
-        if not self._own and event.new.strip():
+        if not self._silence and event.new.strip():
             self._on_write(event.new)
 
     def _move(self, move: Move) -> None:
-        if not self._own:
+        if not self._silence:
             self._on_move(move)
 
     def _choose(self, move: Move) -> None:
-        if not self._own:
+        if not self._silence:
             self._on_choose(move)
-
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        self._own = True
-        try:
-            yield
-        finally:
-            self._own = False
-
-
-def _set(control: ipywidgets.Widget, **state: object) -> None:
-    for name, value in state.items():
-        if getattr(control, name) != value:
-            setattr(control, name, value)
-
-
-def _number(name: str, tooltip: str, most: int) -> ipywidgets.BoundedIntText:
-    box = ipywidgets.BoundedIntText(min=-most, max=most, description=name, tooltip=tooltip)
-    box.style.description_width = "28px"
-    box.layout.width = "98px"
-    return box
-
-
-def _choice(name: str, options: tuple[str, ...]) -> ipywidgets.Dropdown:
-    box = ipywidgets.Dropdown(options=options, description=name)
-    box.style.description_width = "64px"
-    box.layout.width = "182px"
-    return box
-
-
-def _row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    row = ipywidgets.HBox(controls)
-    row.add_class("qw-bar")
-    return row

@@ -42,6 +42,10 @@ class TeachingView(View):
         self.fill(ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"}), *self._build(), self._told)
         self._attach()
 
+    def draw_now(self) -> None:
+        """Draw what waits for its turn."""
+        self._redraw.flush()
+
     def _attach(self) -> None:
         self.observe(self._on_state, self._state)
         self._draw()

@@ -20,12 +20,20 @@ from qwidgets.tuning import Format, NumberFormat, channel_msb_counts, leave_as_b
 from qwidgets.widgets.controls import (
     ACCENT,
     PlanView,
+    Silence,
+    bar,
+    button,
+    checkbox,
     close_tree,
     escaped,
     guarded,
     label_ticks,
     labelled_axis,
+    number_box,
     outline_around,
+    quiet,
+    sized,
+    text_box,
 )
 from qwidgets.widgets.workbench import channel_words
 
@@ -60,38 +68,36 @@ class ChannelMap(PlanView):
 
     def __init__(self, plan: Plan, selection: Iterable[str] = ()) -> None:
         self._drawn: tuple[str, object] | None = None
-        self._own = False
+        self._silence = Silence()
         super().__init__(plan, selection)
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._about = ipywidgets.HTML()
-        self._split = _button("One window a channel", "Draft the least squares window of every channel", "186px")
-        self._join = _button("One window for all", "Draft one least squares window for all channels", "148px")
-        self._look = ipywidgets.Checkbox(description="show channels", indent=False, layout=_sized("124px"))
-        self._number = ipywidgets.BoundedIntText(
-            min=0, max=0, description="channel", tooltip="Chooses one channel; the arrow keys go through them"
+        self._split = button("One window a channel", self._on_split, "Draft the least squares window of every channel")
+        self._join = button("One window for all", self._on_join, "Draft one least squares window for all channels")
+        self._look = checkbox("show channels", self._on_look)
+        self._number = number_box(
+            "channel",
+            0,
+            0,
+            self._on_number,
+            width=130,
+            tooltip="Chooses one channel; the arrow keys go through them",
         )
-        self._number.style.description_width = "52px"
-        self._number.layout.width = "128px"
-        self._written = ipywidgets.Text(
-            continuous_update=False, placeholder="3, 0-7, all", tooltip="Chooses several", description="channels"
+        self._written = text_box(
+            "channels",
+            self._on_written,
+            layout=sized("190px"),
+            continuous_update=False,
+            placeholder="3, 0-7, all",
+            tooltip="Chooses several",
         )
-        self._written.style.description_width = "64px"
-        self._written.layout.width = "190px"
-        self._all = _button("All", "Choose all channels: what moves one window moves them all", "52px")
-        self._worst = _button("Worst", "Choose the channel with the lowest SQNR", "70px")
-        self._split.on_click(self._on_split)
-        self._join.on_click(self._on_join)
-        self._look.observe(self._on_look, "value")
-        self._number.observe(self._on_number, "value")
-        self._written.observe(self._on_written, "value")
-        self._all.on_click(self._on_all)
-        self._worst.on_click(self._on_worst)
-        self._readout = ipywidgets.HTML()
-        self._readout.add_class("qw-quiet")
-        self._head = _bar(self._about, self._split, self._join, self._look)
-        self._short_head = _bar(self._about, self._split, self._join)
-        self._chooser = _bar(self._number, self._written, self._all, self._worst)
+        self._all = button("All", self._on_all, "Choose all channels: what moves one window moves them all")
+        self._worst = button("Worst", self._on_worst, "Choose the channel with the lowest SQNR")
+        self._readout = quiet()
+        self._head = bar(self._about, self._split, self._join, self._look)
+        self._short_head = bar(self._about, self._split, self._join)
+        self._chooser = bar(self._number, self._written, self._all, self._worst)
         self._frame = self._build_figure()
         self._place = ipywidgets.VBox()
         return (self._place,)
@@ -217,14 +223,11 @@ class ChannelMap(PlanView):
         chosen = self.channels
         with self._marks.hold_sync():
             self._marks.x, self._marks.y = outline_around(chosen, count, len(self._bits))
-        self._own = True
-        try:
+        with self._silence:
             self._number.max = count - 1
             if len(chosen) == 1:
                 self._number.value = chosen[0]
             self._written.value = channel_words.channels_text(chosen or range(count), count)
-        finally:
-            self._own = False
         if len(chosen) != 1:
             more = f"{len(chosen)} channels are chosen." if chosen else "All channels are chosen."
             self._readout.value = f"{more} Click one, or write its number, to choose it alone."
@@ -263,12 +266,12 @@ class ChannelMap(PlanView):
 
     @guarded
     def _on_number(self, event: Any) -> None:
-        if not self._own:
+        if not self._silence:
             self.channels = (event.new,)
 
     @guarded
     def _on_written(self, event: Any) -> None:
-        if self._own or self._drawn is None:
+        if self._silence or self._drawn is None:
             return
         try:
             self.channels = channel_words.read(event.new, self._count_of(self._drawn[0]))
@@ -323,17 +326,3 @@ def _about(fmt: Format) -> str:
     if isinstance(fmt, PerChannel):
         return "each with a window of its own; word length, sign, rounding and overflow are those of all"
     return "under one window"
-
-
-def _bar(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
-    bar = ipywidgets.HBox(controls)
-    bar.add_class("qw-bar")
-    return bar
-
-
-def _sized(width: str) -> ipywidgets.Layout:
-    return ipywidgets.Layout(width=width)
-
-
-def _button(description: str, tooltip: str, width: str) -> ipywidgets.Button:
-    return ipywidgets.Button(description=description, tooltip=tooltip, layout=_sized(width))

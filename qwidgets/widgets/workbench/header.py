@@ -1,114 +1,116 @@
-"""The head of the workbench: the network, the progress of its calibration, and proposals."""
+"""The head of the workbench: the network, what its formats give, and how far the work at hand is."""
 
 import time
-from collections.abc import Callable
 
 import ipywidgets
 
-from qwidgets.calibration import Calibration
-from qwidgets.formats import MAX_WORD_LENGTH
-from qwidgets.schemes import SCHEMES
-from qwidgets.session import Pace
-from qwidgets.widgets.controls import View, escaped, guarded
+from qwidgets.plan import Plan
+from qwidgets.session import NOT_YET, Counting, Listener, Pace, Session, Tuning
+from qwidgets.widgets.controls import ProgressRow, View, button, drawing, escaped, guarded
+from qwidgets.widgets.workbench import scores
 
 
-class Header(View):
+class Header(View, Listener):
     """The head of the workbench.
 
-    Parameters
+    Attributes
     ----------
-    on_stop
-        Called when the person stops the calibration.
-    on_propose
-        Called with the word length and the scheme that the person asks for, and whether for a window per channel.
+    title, scores
+        The network and the metric of float, commit and draft, in words.
+    validate
+        Measures drafts and commits on all samples.
+    progress
+        How far the work at hand is; its Stop ends all of it.
     """
 
-    def __init__(self, on_stop: Callable[[], None], on_propose: Callable[[int, str, bool], None]) -> None:
+    def __init__(self, session: Session, name: str) -> None:
         super().__init__()
-        self._on_stop, self._on_propose = on_stop, on_propose
-        self._began = 0.0
-        self._title = ipywidgets.HTML()
-        self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="150px"))
-        self._pace = ipywidgets.HTML()
-        self._pace.add_class("qw-quiet")
-        self._stop = ipywidgets.Button(
-            description="Stop", icon="stop", tooltip="Stop calibrating and keep what was counted", layout=_width("84px")
+        self.session = session
+        self._began = time.monotonic()
+        self.title, self.scores = ipywidgets.HTML(), ipywidgets.HTML()
+        self.progress = ProgressRow(session.stop, "End what is at work; what was counted and measured so far stays")
+        self.validate = button(
+            "Validate", self._on_validate, "Run float and quantized side by side on all data", icon="check-square-o"
         )
-        self._stop.on_click(self._stop_clicked)
-        self._scheme = ipywidgets.Dropdown(
-            options=list(SCHEMES), value="mse", description="scheme", layout=_width("170px")
-        )
-        self._scheme.style.description_width = "56px"
-        self._word_length = ipywidgets.BoundedIntText(
-            value=8, min=2, max=MAX_WORD_LENGTH, description="word length", layout=_width("140px")
-        )
-        self._word_length.style.description_width = "82px"
-        self._per_channel = ipywidgets.Checkbox(description="per channel", indent=False, layout=_width("104px"))
-        self._per_channel.tooltip = "A window for each output channel of a weight; biases at their layer's accumulator"
-        self._propose = ipywidgets.Button(
-            description="Propose",
-            tooltip="Draft what the scheme chooses for every tensor that is not locked",
-            layout=_width("92px"),
-        )
-        self._propose.on_click(self._propose_clicked)
-        running = ipywidgets.HBox([self._progress, self._pace, self._stop])
-        proposing = ipywidgets.HBox([self._scheme, self._word_length, self._per_channel, self._propose])
-        self._running = running
-        line = ipywidgets.HBox([self._title, running, proposing])
-        line.add_class("qw-bar")
+        line = ipywidgets.HBox([self.title, self.scores, self.progress, self.validate, self.progress.stop])
+        line.add_class("qw-head")
         self.fill(line)
-        self._running.layout.display = "none"
-        self.can_propose(False)
+        self.title.value = f"<b>{escaped(name)}</b>"
+        self.refresh()
 
-    def name(self, network: str, about: str) -> None:
-        """Show which network it is, and what is to be known of it."""
-        self._title.value = f"<b>{escaped(network)}</b> <span class='qw-quiet'>{escaped(about)}</span>"
+    @drawing
+    def refresh(self) -> None:
+        """Show what is known now."""
+        state = self.session.state
+        if isinstance(state, Counting | Tuning):
+            self._show_title(state.plan, over=isinstance(state, Tuning))
+        lack = NOT_YET
+        if isinstance(state, Tuning):
+            lack = state.live.material.lack
+            self._show_scores(state)
+        self.validate.disabled = bool(lack)
+        if lack:
+            self.validate.tooltip = lack
 
-    def can_propose(self, can: bool) -> None:
-        """Allow proposals or not."""
-        for control in (self._scheme, self._word_length, self._per_channel, self._propose):
-            control.disabled = not can
+    def on_captured(self, plan: Plan) -> None:
+        """Called when the network is known."""
+        self.refresh()
 
     def begin(self) -> None:
-        """Show that a calibration began."""
-        self._began = time.monotonic()
-        self._running.layout.display = None
-        self._stop.disabled = False
-        self._progress.value, self._progress.max = 0, 1
-        self._pace.value = "capturing the network …"
+        """Show that a calibration has begun."""
+        self.progress.show(Pace("capturing the network", 0, None, "", 0.0))
 
-    def advance(self, calibration: Calibration) -> None:
-        """Show how far it is, how fast it goes and how long it will take."""
-        done, total = calibration.batches, calibration.total_batches
+    def on_counts(self) -> None:
+        """Show how far the calibration is, how fast it goes and how long it will take."""
+        state = self.session.state
+        if not isinstance(state, Counting) or state.plan.calibration is None:
+            return
+        done, total = state.plan.calibration.batches, state.plan.calibration.total_batches
         if not done:
             self._began = time.monotonic()  # capturing takes seconds and says nothing about the batches
-        self._progress.max = total or max(done, 1)
-        self._progress.value = done
-        self._pace.value = Pace("", done, total, "batches", time.monotonic() - self._began).figures
+        self.progress.show(Pace("calibrating", done, total, "batches", time.monotonic() - self._began))
 
-    def end(self) -> None:
-        """Take the progress away: it is over."""
-        self._running.layout.display = "none"
+    def on_calibrated(self, problem: Exception | None) -> None:
+        """Called when the calibration is over."""
+        self.progress.show(None)
+        self.refresh()
+
+    def on_measured(self) -> None:
+        """Called when more is known of what the formats do."""
+        self.refresh()
+
+    def on_pace(self, pace: Pace | None) -> None:
+        """Show how far the work at hand is."""
+        self.progress.show(pace)
+
+    def _show_title(self, plan: Plan, *, over: bool) -> None:
+        calibration, tensors = plan.calibration, f"{len(plan)} tensors"
+        about = f"{tensors} · not calibrated"
+        if calibration is not None:
+            batches = f"{calibration.batches} batch{'' if calibration.batches == 1 else 'es'}"
+            stopped = "stopped after " if over and not calibration.complete else ""
+            about = f"{calibration.device} · {stopped}{batches} · {tensors}"
+        self.title.value = f"<b>{escaped(plan.network)}</b> <span class='qw-quiet'>{escaped(about)}</span>"
+
+    def _show_scores(self, tuning: Tuning) -> None:
+        live, plan, evaluate = tuning.live, tuning.plan, self.session.evaluate_name
+        if live.material.lack and not evaluate:
+            self.scores.value = ""
+            return
+        text = scores.line(scores.states(plan, live.measured), evaluate)
+        if live.checked is not None:
+            text += f" &ensp; {scores.word(live.checked, holds=live.checked.holds_for(plan))}"
+        self.scores.value = f"<div role='status' aria-live='polite' class='qw-scores'>{text}</div>"
 
     def _attach(self) -> None:
-        pass
+        self.refresh()
 
     def _detach(self) -> None:
         pass
 
     def _static_page(self) -> str:
-        return str(self._title.value)
+        return f"{self.title.value}{self.scores.value}"
 
     @guarded
-    def _stop_clicked(self, _: object) -> None:
-        self._stop.disabled = True
-        self._pace.value = "stopping after this batch …"
-        self._on_stop()
-
-    @guarded
-    def _propose_clicked(self, _: object) -> None:
-        self._on_propose(self._word_length.value, self._scheme.value, self._per_channel.value)
-
-
-def _width(width: str) -> ipywidgets.Layout:
-    return ipywidgets.Layout(width=width)
+    def _on_validate(self, _: object) -> None:
+        self.session.validate()

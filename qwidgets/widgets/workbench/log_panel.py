@@ -1,48 +1,47 @@
 """The log: what went wrong and what was done, newest first, for the person who wants to know more than a line."""
 
-import datetime
 import traceback
 
 import ipywidgets
 
 from qwidgets.errors import QwidgetsError
-from qwidgets.widgets.controls import escaped, in_plain_words
+from qwidgets.session import Entry
+from qwidgets.widgets.controls import drawing, escaped, in_plain_words
+from qwidgets.widgets.workbench.panel import register_panel
+from qwidgets.widgets.workbench.session_view import SessionView
 
-MOST_ENTRIES = 200
 
-
-class LogPanel(ipywidgets.HTML):  # type: ignore[misc]  # ipywidgets has no types
-    """A list of messages.
+@register_panel("Log")
+class LogPanel(SessionView):
+    """What happened in a session.
 
     Attributes
     ----------
-    errors
-        How many of them were errors.
+    page
+        What is shown.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors = 0
-        self._entries: list[str] = []
-        self.add_class("qw-log")
-        self._show()
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self.page = ipywidgets.HTML()
+        self.page.add_class("qw-log")
+        return (self.page,)
 
-    def add(self, text: str) -> None:
-        """Add something that was done."""
-        self._add(escaped(text))
+    @drawing
+    def on_log(self) -> None:
+        """Show one entry more."""
+        if self.is_open:
+            self._show(frozenset())
 
-    def add_error(self, error: Exception) -> None:
-        """Add an error; one that is not of the package's own kind with the way it came about."""
-        self.errors += 1
+    def _show(self, changed: frozenset[str]) -> None:
+        entries = self.session.log.entries
+        self.page.value = "".join(map(_line, entries)) or "<span class='qw-quiet'>Nothing happened yet.</span>"
+
+
+def _line(entry: Entry) -> str:
+    """An error that is not of the package's own kind comes with the way it came about."""
+    text, error = escaped(entry.text), entry.error
+    if error is not None:
         text = f"<b class='qw-wrong'>{escaped(in_plain_words(error))}</b>"
         if not isinstance(error, QwidgetsError):
             text += f"<pre>{escaped(''.join(traceback.format_exception(error)))}</pre>"
-        self._add(text)
-
-    def _add(self, entry: str) -> None:
-        now = datetime.datetime.now().strftime("%H:%M:%S")
-        self._entries = [f"<div><span class='qw-quiet'>{now}</span> {entry}</div>", *self._entries[: MOST_ENTRIES - 1]]
-        self._show()
-
-    def _show(self) -> None:
-        self.value = "".join(self._entries) or "<span class='qw-quiet'>Nothing happened yet.</span>"
+    return f"<div><span class='qw-quiet'>{entry.when:%H:%M:%S}</span> {text}</div>"

@@ -1,135 +1,98 @@
-"""What the plan is made for: a target is picked here, and what does not fit it is told.
-
-The formats by themselves are checked at once, whatever moves; what only the network can tell, in the background when
-things stand still.
-"""
-
-from collections.abc import Callable, Mapping
+"""Proposals: what a scheme shall choose, for which consumer, and what of the plan does not fit that one."""
 
 import ipywidgets
-import pandas as pd
 
 from qwidgets import targets
-from qwidgets.plan import Plan
-from qwidgets.session import Debounce, Job, JobQueue
-from qwidgets.widgets.controls import PlanView, drawing, escaped, guarded
+from qwidgets.formats import MAX_WORD_LENGTH
+from qwidgets.schemes import SCHEMES
+from qwidgets.session import Tuning
+from qwidgets.widgets.controls import bar, button, checkbox, choice, escaped, guarded, number_box, quiet
+from qwidgets.widgets.workbench.panel import register_panel
+from qwidgets.widgets.workbench.session_view import SessionView
 
 ANY = "any"
-ABOUT = "<span class='qw-quiet'>Pick what the plan is for, and what does not fit is marked.</span>"
+ABOUT = "Pick what the plan is for: Propose keeps to what it can take, and what does not fit is marked in the table."
 
 
-class TargetPicker(PlanView):
-    """Picks a target, and tells how much of the plan does not fit it, and why the selected tensor does not.
+@register_panel("Propose")
+class ProposePanel(SessionView):
+    """Asks for proposals, and tells how much of the plan does not fit its target, and why.
 
-    Parameters
+    Attributes
     ----------
-    plan
-        What is checked; its drafts count.
-    on_misfits
-        OnProgress, by the tensor's name, why it does not fit.
+    word_length, scheme, per_channel, target
+        What to propose, and for whom.
+    propose
+        The button that does.
     """
 
-    def __init__(self, plan: Plan, on_misfits: Callable[[Mapping[str, str]], None]) -> None:
-        self._on_misfits = on_misfits
-        self._found: pd.DataFrame | None = None
-        self._of_network: pd.DataFrame | None = None  # what the network told last, beyond the formats by themselves
-        self._lane = JobQueue("check", lambda _: None, self._on_error)
-        self._look_closer = Debounce(self._ask, seconds=0.4, at_most=5.0)
-        super().__init__(plan)
-
-    @property
-    def target(self) -> str | None:
-        """The name of the target; None for any."""
-        return None if self._choice.value == ANY else str(self._choice.value)
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until what is checked in the background is known; say whether it is."""
-        self._look_closer.flush()
-        return self._lane.wait(seconds)
-
-    def _detach(self) -> None:
-        super()._detach()
-        self._look_closer.cancel()
-        self._lane.stop()
-
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
-        options = [(ANY, ANY), *((target.title, name) for name, target in targets.TARGETS.items())]
-        self._choice = ipywidgets.Dropdown(
-            options=options, description="target", tooltip="What the plan is made for; Propose keeps to it"
+        self.word_length = number_box(
+            "word length", 2, MAX_WORD_LENGTH, width=136, tooltip="In bits, the sign bit counted"
         )
-        self._choice.style.description_width = "42px"
-        self._choice.layout.width = "230px"
-        self._choice.observe(self._on_pick, "value")
+        self.word_length.value = 8
+        self.scheme = choice("scheme", SCHEMES, width=156, tooltip="How windows are chosen")
+        self.scheme.value = "mse"
+        self.per_channel = checkbox(
+            "per channel", tooltip="A window for each output channel of a weight; biases at their layer's accumulator"
+        )
+        self.target = choice(
+            "target",
+            [(ANY, ANY), *((target.title, name) for name, target in targets.TARGETS.items())],
+            self._on_target,
+            width=230,
+            tooltip="What the plan is made for",
+        )
+        self.propose = button(
+            "Propose", self._on_propose, "Draft what the scheme chooses for every tensor that is not locked"
+        )
         self._words = ipywidgets.HTML()
-        self._reasons = ipywidgets.HTML()
-        self._reasons.add_class("qw-quiet")
-        line = ipywidgets.HBox([self._choice, self._words])
-        line.add_class("qw-bar")
-        self.add_class("qw-target")
-        return line, self._reasons
+        self._reasons = quiet()
+        self.add_class("qw-propose")
+        asked = bar(self.word_length, self.scheme, self.per_channel, self.target, self.propose)
+        return asked, self._words, self._reasons
+
+    def on_calibrated(self, problem: Exception | None) -> None:
+        """Called when proposals can be made."""
+        self.refresh()
+
+    def on_checked(self) -> None:
+        """Called when more is known of what does not fit."""
+        self.refresh()
 
     def _show(self, changed: frozenset[str]) -> None:
-        if self.target is None:
-            self._found = None
-            self._words.value, self._reasons.value = ABOUT, ""
-            self._on_misfits({})
-            return
-        quick = targets.check_formats(self.plan, self.target)
-        if self.plan.model is None:
-            self._tell(quick, closer=False)
-            return
-        # Until the network is looked at again, what it told last stands: nothing is to flicker while a window moves.
-        self._tell(quick if self._of_network is None else pd.concat([quick, self._of_network]), closer=True)
-        self._look_closer()
+        state = self.session.state
+        able = isinstance(state, Tuning) and self.plan.calibration is not None
+        for control in (self.word_length, self.scheme, self.per_channel, self.propose):
+            control.disabled = not able
+        self.target.disabled = not isinstance(state, Tuning)
+        self._words.value = f"<div role='status' aria-live='polite'>{self._fit()}</div>"
+        self._show_selection()
+
+    def _fit(self) -> str:
+        """How much fits, as HTML."""
+        state = self.session.state
+        if not isinstance(state, Tuning) or state.check.target is None:
+            return f"<span class='qw-quiet'>{ABOUT}</span>"
+        count = len(state.check.misfits)
+        told = f"<b>{count}</b> of {len(self.plan)} tensors do not fit" if count else "every tensor fits"
+        soon = " <span class='qw-quiet'>· looking at the network …</span>" if state.check.looking else ""
+        return f"{escaped(targets.find(state.check.target).title)}: {told}{soon}"
 
     def _show_selection(self) -> None:
-        if self._found is None:
-            return
+        state = self.session.state
+        found = state.check.found if isinstance(state, Tuning) else None
         lines = [
             f"<b>{escaped(name)}</b> {escaped(row['reason'])}: <i>{escaped(row['remedy'])}</i>"
-            for name, row in self._found.iterrows()
+            for name, row in (found.iterrows() if found is not None else ())
             if name in self.selection[:1] or name not in self.plan
         ]
         self._reasons.value = "<br>".join(lines)
 
-    def _tell(self, found: pd.DataFrame, *, closer: bool) -> None:
-        """Show what does not fit; ``closer`` if more will be known soon."""
-        self._found = found
-        reasons = found[found.index.isin(self.plan.names)].groupby(level=0, sort=False)["reason"]
-        misfits = {str(name): "; ".join(texts) for name, texts in reasons}
-        count, title = len(misfits), targets.find(self._choice.value).title
-        told = f"<b>{count}</b> of {len(self.plan)} tensors do not fit" if count else "every tensor fits"
-        soon = " <span class='qw-quiet'>· looking at the network …</span>" if closer else ""
-        self._words.value = f"{escaped(title)}: {told}{soon}"
-        self._show_selection()
-        self._on_misfits(misfits)
-
-    @drawing
-    def _ask(self) -> None:
-        target = self.target
-        if target is not None and self.is_open:
-            self._lane.ask("check", lambda job: self._check(target, job))
-
-    def _check(self, target: str, job: Job) -> None:
-        now = self.plan.change
-        found = self.plan.check(target)
-        if not job.stopped and self.plan.change is now:
-            self._finish(target, found)
-
-    @drawing
-    def _finish(self, target: str, found: pd.DataFrame) -> None:
-        if target == self.target:
-            self.clear_report()
-            quick = targets.check_formats(self.plan, target)
-            told = set(zip(quick.index, quick["reason"], strict=True))
-            self._of_network = found[[one not in told for one in zip(found.index, found["reason"], strict=True)]]
-            self._tell(found, closer=False)
-
-    @drawing
-    def _on_error(self, error: Exception) -> None:
-        self.report(error)
+    @guarded
+    def _on_target(self, _: object) -> None:
+        self.session.pick_target(None if self.target.value == ANY else str(self.target.value))
 
     @guarded
-    def _on_pick(self, _: object) -> None:
-        self._of_network = None
-        self._show(frozenset(self.plan.names))
+    def _on_propose(self, _: object) -> None:
+        self.session.propose(self.word_length.value, self.scheme.value, per_channel=self.per_channel.value)

@@ -19,6 +19,9 @@ from qwidgets.widgets.controls import (
     UNDERFLOW,
     PlanView,
     Severity,
+    Silence,
+    bar,
+    choice,
     close_tree,
     drawing,
     escaped,
@@ -26,6 +29,7 @@ from qwidgets.widgets.controls import (
     label_ticks,
     labelled_axis,
     number_text,
+    quiet,
     severity_of,
     shortened,
 )
@@ -68,14 +72,11 @@ class SensitivityChart(PlanView):
         self._shown: list[str] = []
         self._costs: dict[str, float] = {}
         self._ranked: list[str] = []
-        self._own = False
-        self._which = ipywidgets.Dropdown(options=[GAIN, ALONE], description="bars", layout={"width": "270px"})
-        self._which.style.description_width = "32px"
+        self._silence = Silence()
+        self._which = choice("bars", [GAIN, ALONE], self._draw_report, width=280)
         self._steps = ipywidgets.Box()
         self._named = ipywidgets.HTML()
-        self._about = ipywidgets.HTML()
-        self._about.add_class("qw-quiet")
-        self._which.observe(self._draw_report, "value")
+        self._about = quiet()
         self._x, self._y = bqplot.LinearScale(min=0.0, max=1.0), bqplot.LinearScale(min=-0.5, max=0.5)
         self._bars = bqplot.Bars(
             x=[],
@@ -100,8 +101,7 @@ class SensitivityChart(PlanView):
             display_toolbar=False,
             layout=ipywidgets.Layout(width="100%", min_width="0"),
         )
-        controls = ipywidgets.HBox([self._which, self._steps, self._named, self._about])
-        controls.add_class("qw-bar")
+        controls = bar(self._which, self._steps, self._named, self._about)
         self._empty = ipywidgets.HTML("<span class='qw-quiet'>Sensitivity measures what each tensor costs.</span>")
         self._place = ipywidgets.VBox([self._empty])
         self._content = (controls, self._figure)
@@ -124,11 +124,8 @@ class SensitivityChart(PlanView):
         first = next((name for name in self.selection if name in self._ranked), None)
         self._named.value = escaped(f"{first} · {number_text(self._costs[first], 'dB')}") if first else ""
         if first is not None:
-            self._own = True
-            try:
+            with self._silence:
                 self._row.value = first
-            finally:
-                self._own = False
 
     @drawing
     def _draw_report(self, _: object) -> None:
@@ -194,7 +191,7 @@ class SensitivityChart(PlanView):
 
     @guarded
     def _on_row(self, event: Any) -> None:
-        if not self._own:
+        if not self._silence:
             self.selection = (event.new,)
 
 

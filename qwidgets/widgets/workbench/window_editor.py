@@ -7,11 +7,26 @@ import ipywidgets
 
 from qwidgets.errors import FormatError, QwidgetsError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
+from qwidgets.session import Session
 from qwidgets.tuning import has_accumulator
-from qwidgets.widgets.controls import BitBars, Move, PlanView, WindowControls, drawing, escaped, guarded, with_edges
+from qwidgets.widgets.controls import (
+    BitBars,
+    Move,
+    PlanView,
+    Silence,
+    WindowControls,
+    bar,
+    button,
+    checkbox,
+    drawing,
+    escaped,
+    guarded,
+    with_edges,
+)
 from qwidgets.widgets.workbench import channel_words, preview_words
 from qwidgets.widgets.workbench.channel_map import ChannelMap
 from qwidgets.widgets.workbench.edit_target import EditTarget
+from qwidgets.widgets.workbench.panel import register_panel
 
 ABOUT_ACCUMULATOR = (
     "<p><b>accumulator</b>: 32 bits at the step of the sums that the bias is added to, which is the input's step times "
@@ -46,22 +61,16 @@ class WindowEditor(PlanView):
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self.add_class("qw-editor")
         self._moved_at = 0.0
-        self._own = False
+        self._silence = Silence()
         self._title = ipywidgets.HTML()
         self._title.layout.flex = "1 1 200px"
-        self._previous = _button("Previous", "arrow-left", lambda _: self._step(-1))
-        self._next = _button("Next", "arrow-right", lambda _: self._step(1))
-        self._lock = ipywidgets.Checkbox(description="locked", indent=False, layout=ipywidgets.Layout(width="80px"))
-        self._float = ipywidgets.Checkbox(
-            description="keep float", indent=False, layout=ipywidgets.Layout(width="98px")
+        self._previous = button("Previous", lambda _: self._step(-1), "Previous tensor", icon="arrow-left")
+        self._next = button("Next", lambda _: self._step(1), "Next tensor", icon="arrow-right")
+        self._lock = checkbox("locked", self._on_lock)
+        self._float = checkbox("keep float", self._on_float)
+        self._accumulator = checkbox(
+            "accumulator", self._on_accumulator, "Give the bias 32 bits at the step of the sums that it is added to"
         )
-        self._accumulator = ipywidgets.Checkbox(
-            description="accumulator", indent=False, layout=ipywidgets.Layout(width="108px")
-        )
-        self._accumulator.tooltip = "Give the bias 32 bits at the step of the sums that it is added to"
-        self._accumulator.observe(self._on_accumulator, "value")
-        self._lock.observe(self._on_lock, "value")
-        self._float.observe(self._on_float, "value")
         self._bars = BitBars(self._on_brush)
         self._controls = WindowControls(self._on_move, self._on_choose, self._on_write)
         self._channels = ChannelMap(self.plan)
@@ -76,9 +85,8 @@ class WindowEditor(PlanView):
         for column, basis in ((left, "460px"), (right, "400px"), (self._channels, "400px")):
             column.layout.flex, column.layout.min_width, column.layout.max_width = f"1 1 {basis}", "0", "100%"
             column.add_class("qw-column")
-        head = ipywidgets.HBox([self._title, self._previous, self._next, self._accumulator, self._float, self._lock])
+        head = bar(self._title, self._previous, self._next, self._accumulator, self._float, self._lock)
         columns = ipywidgets.HBox([left, right, self._channels])
-        head.add_class("qw-bar")
         columns.layout.flex_flow = "row wrap"
         self._panel = ipywidgets.VBox([head, columns])
         self._place = ipywidgets.VBox([self._empty])
@@ -115,16 +123,13 @@ class WindowEditor(PlanView):
         if isinstance(now, AccumulatorFormat) or (isinstance(now, PerChannel) and len(edited.channels) != 1):
             self._controls.name(str(now))
         biases = self._biases()
-        self._own = True
-        try:
+        with self._silence:
             self._lock.value = set(self.selection) <= self.plan.locked
             self._float.value = all(self.plan[name] is None for name in self.selection)
             self._float.disabled = not free
             self._accumulator.layout.display = None if biases else "none"
             self._accumulator.value = bool(biases) and all(self.plan[name] == ACCUMULATOR for name in biases)
             self._accumulator.disabled = not any(name in free for name in biases)
-        finally:
-            self._own = False
         self._show_figures()
 
     def _show_title(self, name: str) -> None:
@@ -211,12 +216,12 @@ class WindowEditor(PlanView):
 
     @guarded
     def _on_lock(self, event: Any) -> None:
-        if not self._own:
+        if not self._silence:
             (self.plan.lock if event.new else self.plan.unlock)(*self.selection)
 
     @guarded
     def _on_float(self, event: Any) -> None:
-        if self._own:
+        if self._silence:
             return
         free = self._edited.free
         if event.new:
@@ -226,7 +231,7 @@ class WindowEditor(PlanView):
 
     @guarded
     def _on_accumulator(self, event: Any) -> None:
-        if self._own:
+        if self._silence:
             return
         free = [name for name in self._biases() if name not in self.plan.locked]
         if event.new:
@@ -260,16 +265,14 @@ class WindowEditor(PlanView):
             self.selection = (names[at % len(names)],)
 
 
+@register_panel("Window")
+def window_panel(session: Session) -> WindowEditor:
+    """The editor of a session's plan."""
+    return WindowEditor(session.plan)
+
+
 def _read(text: str) -> FixedPoint:
     try:
         return FixedPoint.parse(text)
     except FormatError as error:
         raise FormatError(f"{error}; or write float, or for a bias accumulator") from None
-
-
-def _button(description: str, icon: str, on_click: Any) -> ipywidgets.Button:
-    button = ipywidgets.Button(
-        description=description, tooltip=f"{description} tensor", icon=icon, layout=ipywidgets.Layout(width="100px")
-    )
-    button.on_click(on_click)
-    return button
