@@ -45,7 +45,7 @@ class ProgressRow(ipywidgets.HBox):  # type: ignore[misc]  # ipywidgets has no t
         self.stop = button("Stop", self._clicked, tooltip, icon="stop")
         self.stop.disabled = True
         self.children = (self.words, self.bar)
-        self.layout.flex, self.layout.min_width = "1 1 140px", "0"
+        self.layout.flex, self.layout.min_width = "1 1 0", "100px"
 
     def show(self, pace: Pace | None) -> None:
         """Show how far the job is; None when it is over."""

@@ -91,6 +91,7 @@ CSS = """
 .qw .qw-head { align-items: center; gap: 4px 16px; overflow: hidden; }
 .qw .qw-head > .widget-html { flex: 0 1 auto; min-width: 0; }
 .qw .qw-head .qw-scores { white-space: nowrap; }
+.qw .qw-head > .widget-html:not(.qw-one-line) { flex-shrink: 0; }
 .qw .qw-tabs > .widget-tab-contents { padding: 8px; overflow: auto; }
 .qw .qw-tabs > .lm-TabBar { overflow: hidden; }
 .qw .qw-steps .qw-bar { flex-wrap: nowrap; }

@@ -28,6 +28,7 @@ class Header(View, Listener):
         self.session = session
         self._began = time.monotonic()
         self.title, self.scores = ipywidgets.HTML(), ipywidgets.HTML()
+        self.title.add_class("qw-one-line")
         self.progress = ProgressRow(session.stop, "End what is at work; what was counted and measured so far stays")
         self.validate = button(
             "Validate", self._on_validate, "Run float and quantized side by side on all data", icon="check-square-o"
@@ -90,7 +91,8 @@ class Header(View, Listener):
             batches = f"{calibration.batches} batch{'' if calibration.batches == 1 else 'es'}"
             stopped = "stopped after " if over and not calibration.complete else ""
             about = f"{calibration.device} · {stopped}{batches} · {tensors}"
-        self.title.value = f"<b>{escaped(plan.network)}</b> <span class='qw-quiet'>{escaped(about)}</span>"
+        name, about = escaped(plan.network), escaped(about)
+        self.title.value = f"<span title='{name} {about}'><b>{name}</b> <span class='qw-quiet'>{about}</span></span>"
 
     def _show_scores(self, tuning: Tuning) -> None:
         live, plan, evaluate = tuning.live, tuning.plan, self.session.evaluate_name
