@@ -1,6 +1,5 @@
 """What the workbench measures, as a person sees it: the strip of results, the column, the bars, the short check."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -59,12 +58,12 @@ def test_the_accuracy_of_a_draft_shows_when_the_slider_is_let_go(digits: Noteboo
     editor(digits).get_by_role("slider").first.focus()
     for _ in range(4):
         digits.page.keyboard.press("ArrowLeft")
-    expect(digits.output(0).locator(".qw-scores")).to_contain_text(re.compile(r"draft \d.* % ▼"))
     open_tab(digits, "Result")
     expect(cells(digits, "measured on").nth(0)).to_contain_text("draft, first 128 of 450 images")
     expected = digits.value("top1(first(example.test, 128))")
     assert expected != digits.value("top1()")
     expect(cells(digits, "top-1").nth(0)).to_have_text(expected)
+    expect(digits.output(0).locator(".qw-scores")).to_contain_text(f"draft {expected}")
 
 
 def test_validate_fills_the_strip_with_what_all_data_gives(digits: NotebookPage) -> None:
