@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from qwidgets.adjusting.kept_aside import Divided
 from qwidgets.feeding import fed
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Layer, Network, Operation
+from qwidgets.network import AutocastScope, Layer, Network, Operation
 from qwidgets.simulation import Parameter, Program, device_of
 from qwidgets.tuning import Adjustments, Format
 
@@ -31,6 +31,7 @@ class NetworkState:
         self._steps = program.steps
         self._network = network
         self._leaves = [iter(batch) for batch in leaves]
+        self._scopes = [AutocastScope() for _ in leaves]
         self.device = next((leaf.device for batch in leaves for leaf in batch if isinstance(leaf, Tensor)), _CPU)
 
     def compute(self, node: Operation) -> None:
@@ -42,7 +43,11 @@ class NetworkState:
             self.values[node] = [value] * len(self._leaves)
         if node in self._steps and node.constant is None:
             step = self._steps[node]
-            self.values[node] = [step(self._looking(index)) for index in range(len(self._leaves))]
+            found = []
+            for index, scope in enumerate(self._scopes):
+                with scope:
+                    found.append(step(self._looking(index)))
+            self.values[node] = found
 
     def applied(self, node: Operation, values: Tensor) -> Tensor:
         """Give what an operation on one tensor makes of other values than those that it reads."""

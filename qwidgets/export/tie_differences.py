@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from qwidgets.adjusting import leaves_of
 from qwidgets.formats import FixedPoint
-from qwidgets.network import Operation
+from qwidgets.network import AutocastScope, Operation
 from qwidgets.simulation import Parameter, Program, QuantizedNetwork
 
 COLUMNS = ("rounding", "values", "ties", "differing")
@@ -55,14 +55,16 @@ def tie_differences(
         inputs = dict(zip(network.given, batch, strict=True))
         ours: dict[Operation, Any] = {}
         theirs: dict[Operation, Any] = {}
+        our_scope, their_scope = AutocastScope(), AutocastScope()
         for node in network.operations:
             if node.kind in ("input", "constant"):
                 ours[node] = theirs[node] = inputs[node] if node in inputs else quantized.tensor(node.target)
             if node.kind == "output" or node not in program.steps:
                 continue
-            with torch.no_grad():
+            with torch.no_grad(), our_scope:
                 alone = even.steps[node](_looking(quantized, ours)) if node.slot is not None else None
                 ours[node] = program.steps[node](_looking(quantized, ours))
+            with torch.no_grad(), their_scope:
                 theirs[node] = even.steps[node](_looking(quantized, theirs))
             if node.slot is not None and alone is not None:
                 count = counts[node.slot]

@@ -1,5 +1,6 @@
 """A model captured once: its tensors as rows, its operations, and a way to run it."""
 
+from qwidgets.network.autocast import AutocastScope
 from qwidgets.network.evaluation import evaluate
 from qwidgets.network.inputs import FreeSizes, InputSpec, TensorSpec
 from qwidgets.network.network import Network, Observer, capture, unwrapped
@@ -14,6 +15,7 @@ __all__ = [
     "LAYERS",
     "PRODUCTS",
     "TOTALS",
+    "AutocastScope",
     "FreeSizes",
     "InputSpec",
     "Kind",

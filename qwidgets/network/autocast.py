@@ -1,18 +1,50 @@
-"""Which float type operations choose by themselves, and how two computations keep theirs apart on one thread."""
+"""Which float type operations choose by themselves: each computation has its own, wherever it is stopped."""
+
+from types import TracebackType
 
 import torch
 
-AutocastState = tuple[tuple[str, bool, torch.dtype], ...]
 DEVICES = ("cpu", "cuda")
 
+State = tuple[tuple[str, bool, torch.dtype], ...]
 
-def autocast_state() -> AutocastState:
-    """Give what :class:`torch.autocast` has set on this thread, for each kind of device."""
+
+class AutocastScope:
+    """What a computation sets of :class:`torch.autocast`: it holds inside, from one entry to the next, and not outside.
+
+    A network sets it in one operation and takes it back in another. Whoever computes operations of two networks in
+    turn, or is interrupted between the two, would else have what the one has set.
+
+    Examples
+    --------
+    >>> scope = AutocastScope()
+    >>> with scope:
+    ...     torch.set_autocast_enabled("cpu", True)
+    >>> outside = torch.is_autocast_enabled("cpu")
+    >>> with scope:
+    ...     outside, torch.is_autocast_enabled("cpu")
+    (False, True)
+    """
+
+    def __init__(self) -> None:
+        self._inside = self._outside = _state()
+
+    def __enter__(self) -> None:
+        self._outside = _state()
+        _set(self._inside)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._inside = _state()
+        _set(self._outside)
+
+
+def _state() -> State:
     return tuple((kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in DEVICES)
 
 
-def set_autocast(state: AutocastState) -> None:
-    """Set what :func:`autocast_state` gave."""
+def _set(state: State) -> None:
     for kind, enabled, dtype in state:
         torch.set_autocast_enabled(kind, enabled)
         torch.set_autocast_dtype(kind, dtype)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from qwidgets.network.autocast import autocast_state, set_autocast
+from qwidgets.network.autocast import AutocastScope
 from qwidgets.network.network import Network
 from qwidgets.network.operation import Operation
 
@@ -41,16 +41,12 @@ def evaluate(
     def look(value: Any) -> Any:
         return place(values[value] if isinstance(value, Operation) else value)
 
-    inside = autocast_state()
+    scope = AutocastScope()
     for operation in network.operations:
         if operation.kind == "call":
             args, kwargs = pytree.tree_map(look, (operation.args, dict(operation.kwargs)))
-            outside = autocast_state()
-            set_autocast(inside)
-            with torch.no_grad():
+            with torch.no_grad(), scope:
                 values[operation] = operation.target(*args, **kwargs)
-            inside = autocast_state()
-            set_autocast(outside)
         elif operation.kind != "output":
             values[operation] = given[operation] if operation in given else network.tensor(operation.target)
         yield operation

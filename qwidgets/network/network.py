@@ -34,6 +34,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.errors import CaptureError, DataError
 from qwidgets.network import operations
+from qwidgets.network.autocast import AutocastScope
 from qwidgets.network.folding import compute, evaluate, fold
 from qwidgets.network.fusion import fold as fold_batch_norm
 from qwidgets.network.fusion import scale_and_shift
@@ -126,7 +127,7 @@ class Network:
             The arguments have not the structure, shapes or types that the network was captured for.
         """
         leaves = self.flatten(args, kwargs or {})
-        with torch.no_grad():
+        with torch.no_grad(), AutocastScope():
             return self.unflatten(self._observed.forward(observe, *leaves))
 
     def unflatten(self, outputs: Iterable[Any]) -> Any:

@@ -7,13 +7,12 @@ from qwidgets.session.live_validation import Checked, LiveValidation, Material
 from qwidgets.session.log import Entry, Log
 from qwidgets.session.results_cache import SHARES, Evaluate, Result, ResultsCache
 from qwidgets.session.samples import HeldBack, can_be_read_again
-from qwidgets.session.session import NOT_YET, Session
+from qwidgets.session.session import Session
 from qwidgets.session.states import Calibrating, Counting, Failed, State, Tuning
 from qwidgets.session.step_result import StepResult
 from qwidgets.session.throttle import Debounce, Throttle
 
 __all__ = [
-    "NOT_YET",
     "SHARES",
     "Calibrating",
     "CalibrationRun",

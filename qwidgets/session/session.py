@@ -171,6 +171,13 @@ class Session:
         return self.state.live.material.validation if isinstance(self.state, Tuning) else None
 
     @property
+    def why_not_measured(self) -> str:
+        """Why nothing can be measured just now; "" if it can."""
+        if isinstance(self.state, Tuning):
+            return self.state.live.material.lack
+        return str(self.state.problem) if isinstance(self.state, Failed) else NOT_YET
+
+    @property
     def working(self) -> bool:
         """Whether a step or an export is at work."""
         return self._jobs.busy
@@ -258,6 +265,7 @@ class Session:
     def measure(self) -> None:
         """Measure what is not known yet of the formats, on the first samples; check what was proposed here."""
         if isinstance(self.state, Tuning):
+            self.state.check.follow()
             self.state.live.follow("open")
             if self._proposes and self.state.live.checked is None:
                 self.state.live.check()
@@ -364,13 +372,12 @@ class Session:
     def _tuning(self, plan: Plan, held_back: Iterable[Any], data: Iterable[Any] | None, lack: str) -> Tuning:
         material = Material.of(plan.model, self.validation, self._data, held_back, self.evaluate)
         live = LiveValidation(plan, material, self._on_measured, self._on_live_pace, self._on_problem)
-        check = TargetCheck(plan, self._on_checked, self._on_problem)
+        check = TargetCheck(plan, self._on_checked)
         return Tuning(plan, live, data, lack, check)
 
     def _on_change(self, event: Any) -> None:
         self.tuning.live.follow(event.new.kind)
-        if self.tuning.check.target is not None:
-            self.tuning.check.follow()
+        self.tuning.check.follow()
 
     def _on_checked(self) -> None:
         self._listener.on_checked()

@@ -25,8 +25,6 @@ class TargetCheck:
         What is checked.
     on_found
         Called when more is known.
-    on_error
-        Called with what went wrong.
 
     Attributes
     ----------
@@ -37,16 +35,19 @@ class TargetCheck:
         where no target is picked.
     looking
         Whether the network is still to be looked at.
+    problem
+        What went wrong as it was looked at; None if nothing did.
     """
 
-    def __init__(self, plan: Plan, on_found: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, plan: Plan, on_found: Callable[[], None]) -> None:
         self.target: str | None = None
         self.found: pd.DataFrame | None = None
         self.looking = False
+        self.problem: Exception | None = None
         self._plan, self._on_found = plan, on_found
         self._of_network: pd.DataFrame | None = None
         """What the network told last, beyond the formats by themselves."""
-        self._jobs = JobQueue("check", lambda _: None, on_error)
+        self._jobs = JobQueue("check", lambda _: None, self._on_error)
         self._look_closer = Debounce(self._ask, PAUSE, AT_MOST)
 
     @property
@@ -72,13 +73,15 @@ class TargetCheck:
 
     def follow(self) -> None:
         """Check the formats as they are now."""
+        if self.target is None and self.found is None:
+            return
         if self.target is None:
-            self.found, self.looking = None, False
+            self.found, self.looking, self.problem = None, False, None
         else:
             quick = targets.check_formats(self._plan, self.target)
             # Until the network is looked at again, what it told last stands: nothing flickers while a window moves.
             self.found = quick if self._of_network is None else pd.concat([quick, self._of_network])
-            self.looking = self._plan.model is not None
+            self.looking, self.problem = self._plan.model is not None, None
             if self.looking:
                 self._look_closer()
         self._on_found()
@@ -106,4 +109,8 @@ class TargetCheck:
         known = set(zip(quick.index, quick["reason"], strict=True))
         beyond = [one not in known for one in zip(found.index, found["reason"], strict=True)]
         self._of_network, self.found, self.looking = found[beyond], found, False
+        self._on_found()
+
+    def _on_error(self, error: Exception) -> None:
+        self.looking, self.problem = False, error
         self._on_found()

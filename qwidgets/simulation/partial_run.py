@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Network, Operation
+from qwidgets.network import AutocastScope, Network, Operation
 from qwidgets.simulation.program import Coding, Parameter, Program
 from qwidgets.tuning import ACCUMULATOR_BITS, Format
 
@@ -124,7 +124,7 @@ class PartialRun:
             return values[value]
 
         result = None
-        with torch.no_grad():
+        with torch.no_grad(), AutocastScope():
             for place in places:
                 node = self._operations[place]
                 if node.kind != "constant" and node in program.steps:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.errors import PlanError
-from qwidgets.network import Network, capture, unwrapped
+from qwidgets.network import AutocastScope, Network, capture, unwrapped
 from qwidgets.simulation.program import Observer, Parameter, Program
 from qwidgets.tuning import NONE, Adjustments, Format, PlanState
 
@@ -155,7 +155,7 @@ class QuantizedNetwork(nn.Module):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, and call ``observe(row, values)`` for each input and activation row on the way."""
         leaves = self.network.flatten(args, kwargs)
-        with torch.no_grad():
+        with torch.no_grad(), AutocastScope():
             return self.program.run(self, leaves, observe)
 
     def train(self, mode: bool = True) -> Self:

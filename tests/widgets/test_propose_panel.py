@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from qwidgets.calibration import Calibration, calibrate
+from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
 from qwidgets.targets import TARGETS
 from qwidgets.widgets import Workbench
@@ -125,6 +126,38 @@ def test_the_table_marks_and_filters_what_does_not_fit(plan: Plan) -> None:
     plan["input"] = "Q4.3"
     table.draw_now()
     assert shown(table)["input"]["state"] == "draft, no fit"
+
+
+def test_a_check_that_fails_is_told_and_looks_no_longer(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = panel_of(plan)
+
+    def failing(*_: object) -> None:
+        raise PlanError("the network has changed")
+
+    monkeypatch.setattr(plan, "check", failing)
+    panel.target.value = "onnxruntime"
+    panel.session.wait(LONG)
+    panel.draw_now()
+    assert isinstance(panel.problem, PlanError)
+    assert "the network has changed" in text_of(panel)
+    assert "looking" not in text_of(panel)
+    monkeypatch.undo()
+    panel.target.value = "hls4ml"
+    finished(panel)
+
+
+def test_what_changed_while_it_was_closed_is_checked_when_it_is_shown_again(plan: Plan) -> None:
+    workbench = Workbench(plan)
+    panel = workbench.panels["Propose"]
+    panel.target.value = "onnxruntime"
+    finished(panel)
+    assert "input" in marked(panel)
+    workbench.close()
+    plan.propose(target="onnxruntime")
+    workbench.open()
+    finished(panel)
+    assert marked(panel) == {}
+    assert "every tensor fits" in text_of(panel)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

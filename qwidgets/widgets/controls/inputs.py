@@ -47,20 +47,19 @@ def number_box(
     *,
     width: int,
     tooltip: str = "",
-    label: int | None = None,
 ) -> ipywidgets.BoundedIntText:
     """A box for a whole number between two."""
     made = ipywidgets.BoundedIntText(
         min=least, max=most, description=title, tooltip=tooltip, layout=sized(f"{width}px")
     )
-    return _observed(_labelled(made, label), on_change)
+    return _observed(_labelled(made), on_change)
 
 
 def text_box(
     title: str, on_change: Callable[[Any], None] | None = None, *, layout: ipywidgets.Layout, **traits: Any
 ) -> ipywidgets.Text:
     """A line to write into."""
-    return _observed(_labelled(ipywidgets.Text(description=title, layout=layout, **traits), None), on_change)
+    return _observed(_labelled(ipywidgets.Text(description=title, layout=layout, **traits)), on_change)
 
 
 def bar(*content: ipywidgets.Widget) -> ipywidgets.HBox:
@@ -89,7 +88,7 @@ def set_traits(control: ipywidgets.Widget, **state: object) -> None:
             setattr(control, name, value)
 
 
-def _labelled(made: Any, label: int | None) -> Any:
+def _labelled(made: Any, label: int | None = None) -> Any:
     wide = LABEL_CHARACTER * len(made.description) + LABEL_MARGIN if label is None else label
     made.style.description_width = f"{wide}px" if made.description else "0px"
     return made

@@ -109,12 +109,12 @@ class PlanView(View):
         raise NotImplementedError
 
 
-def share(view: ipywidgets.Widget, part: ipywidgets.Widget) -> None:
-    """Give a view and a part of it one selection, where the part has one; what goes wrong in the part is the view's."""
+def share(view: ipywidgets.Widget, part: ipywidgets.Widget, on_problem: Callable[[Any], None]) -> None:
+    """Give a view and a part of it one selection, and let the view know of the part's problems, where it has them."""
     if part.has_trait("selection"):
         traitlets.link((view, "selection"), (part, "selection"))
     if part.has_trait("problem"):
-        part.observe(lambda event: view.set_trait("problem", event.new), "problem")
+        part.observe(on_problem, "problem")
 
 
 def known_names(plan: Plan | None, names: Iterable[str]) -> tuple[str, ...]:

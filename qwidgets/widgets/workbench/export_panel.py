@@ -50,8 +50,9 @@ class ExportPanel(SessionView):
         return bar(self.tool, self.path, self.replace, self.write), self._about, self._done
 
     def on_pace(self, pace: Pace | None) -> None:
-        """Called as an export begins and when it is over: until then no other can."""
-        self.refresh()
+        """Called as a job begins and when it is over: until then no export can."""
+        if self.write.disabled is not self.session.working:
+            self.refresh()
 
     def _show(self, changed: frozenset[str]) -> None:
         self.write.disabled = self.session.working

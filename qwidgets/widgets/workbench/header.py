@@ -5,9 +5,11 @@ import time
 import ipywidgets
 
 from qwidgets.plan import Plan
-from qwidgets.session import NOT_YET, Counting, Listener, Pace, Session, Tuning
-from qwidgets.widgets.controls import ProgressRow, View, button, drawing, escaped, guarded
+from qwidgets.session import Counting, Listener, Pace, Session, Tuning
+from qwidgets.widgets.controls import ProgressRow, View, button, drawing, escaped, guarded, set_traits
 from qwidgets.widgets.workbench import scores
+
+ABOUT = "Run float and quantized side by side on all data"
 
 
 class Header(View, Listener):
@@ -30,9 +32,7 @@ class Header(View, Listener):
         self.title, self.scores = ipywidgets.HTML(), ipywidgets.HTML()
         self.title.add_class("qw-one-line")
         self.progress = ProgressRow(session.stop, "End what is at work; what was counted and measured so far stays")
-        self.validate = button(
-            "Validate", self._on_validate, "Run float and quantized side by side on all data", icon="check-square-o"
-        )
+        self.validate = button("Validate", self._on_validate, ABOUT, icon="check-square-o")
         line = ipywidgets.HBox([self.title, self.scores, self.progress, self.validate, self.progress.stop])
         line.add_class("qw-head")
         self.fill(line)
@@ -45,13 +45,10 @@ class Header(View, Listener):
         state = self.session.state
         if isinstance(state, Counting | Tuning):
             self._show_title(state.plan, over=isinstance(state, Tuning))
-        lack = NOT_YET
         if isinstance(state, Tuning):
-            lack = state.live.material.lack
             self._show_scores(state)
-        self.validate.disabled = bool(lack)
-        if lack:
-            self.validate.tooltip = lack
+        lack = self.session.why_not_measured
+        set_traits(self.validate, disabled=bool(lack), tooltip=lack or ABOUT)
 
     def on_captured(self, plan: Plan) -> None:
         """Called when the network is known."""

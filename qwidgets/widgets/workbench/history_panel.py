@@ -1,31 +1,19 @@
 """The commits, the newest first: what changed, from what to what, when, by whom, and why."""
 
-import ipywidgets
-
 from qwidgets.tuning import Commit, Format
 from qwidgets.widgets.controls import escaped
+from qwidgets.widgets.workbench.page_panel import PagePanel
 from qwidgets.widgets.workbench.panel import register_panel
-from qwidgets.widgets.workbench.session_view import SessionView
 
 MOST_CHANGES = 12
 
 
 @register_panel("History")
-class HistoryPanel(SessionView):
-    """The history of a plan.
+class HistoryPanel(PagePanel):
+    """The history of a plan."""
 
-    Attributes
-    ----------
-    page
-        What is shown.
-    """
-
-    def _build(self) -> tuple[ipywidgets.Widget, ...]:
-        self.page = ipywidgets.HTML()
-        return (self.page,)
-
-    def _show(self, changed: frozenset[str]) -> None:
-        self.page.value = history_page(self.plan.history)
+    def _text(self) -> str:
+        return history_page(self.plan.history)
 
 
 def history_page(history: tuple[Commit, ...]) -> str:

@@ -7,24 +7,17 @@ import ipywidgets
 from qwidgets.errors import QwidgetsError
 from qwidgets.session import Entry
 from qwidgets.widgets.controls import drawing, escaped, in_plain_words
+from qwidgets.widgets.workbench.page_panel import PagePanel
 from qwidgets.widgets.workbench.panel import register_panel
-from qwidgets.widgets.workbench.session_view import SessionView
 
 
 @register_panel("Log")
-class LogPanel(SessionView):
-    """What happened in a session.
-
-    Attributes
-    ----------
-    page
-        What is shown.
-    """
+class LogPanel(PagePanel):
+    """What happened in a session."""
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
-        self.page = ipywidgets.HTML()
-        self.page.add_class("qw-log")
-        return (self.page,)
+        self.add_class("qw-log")
+        return super()._build()
 
     @drawing
     def on_log(self) -> None:
@@ -32,9 +25,9 @@ class LogPanel(SessionView):
         if self.is_open:
             self._show(frozenset())
 
-    def _show(self, changed: frozenset[str]) -> None:
+    def _text(self) -> str:
         entries = self.session.log.entries
-        self.page.value = "".join(map(_line, entries)) or "<span class='qw-quiet'>Nothing happened yet.</span>"
+        return "".join(map(_line, entries)) or "<span class='qw-quiet'>Nothing happened yet.</span>"
 
 
 def _line(entry: Entry) -> str:

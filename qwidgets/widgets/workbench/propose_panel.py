@@ -6,7 +6,7 @@ from qwidgets import targets
 from qwidgets.formats import MAX_WORD_LENGTH
 from qwidgets.schemes import SCHEMES
 from qwidgets.session import Tuning
-from qwidgets.widgets.controls import bar, button, checkbox, choice, escaped, guarded, number_box, quiet
+from qwidgets.widgets.controls import bar, button, checkbox, choice, drawing, escaped, guarded, number_box, quiet
 from qwidgets.widgets.workbench.panel import register_panel
 from qwidgets.widgets.workbench.session_view import SessionView
 
@@ -56,8 +56,14 @@ class ProposePanel(SessionView):
         """Called when proposals can be made."""
         self.refresh()
 
+    @drawing
     def on_checked(self) -> None:
-        """Called when more is known of what does not fit."""
+        """Called when more is known of what does not fit, or could not be found out."""
+        problem = self.session.tuning.check.problem
+        if problem is None:
+            self.clear_report()
+        elif problem is not self.problem:
+            self.report(problem)
         self.refresh()
 
     def _show(self, changed: frozenset[str]) -> None:

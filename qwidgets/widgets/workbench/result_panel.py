@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 import pandas as pd
 
-from qwidgets.session import NOT_YET, Checked, Tuning
+from qwidgets.session import Checked, Tuning
 from qwidgets.widgets.controls import (
     bar,
     button,
@@ -83,15 +83,9 @@ class ResultPanel(SessionView):
         self.clear_report()  # it was about other formats
         super()._on_plan_change(event)
 
-    @property
-    def _lack(self) -> str:
-        """Why nothing can be measured; "" if it can."""
-        state = self.session.state
-        return state.live.material.lack if isinstance(state, Tuning) else NOT_YET
-
     def _show(self, changed: frozenset[str]) -> None:
         state = self.session.state
-        lack = self._lack
+        lack = self.session.why_not_measured
         set_traits(self.sense, disabled=bool(lack), tooltip=lack or ABOUT)
         if not isinstance(state, Tuning):
             self.figures.value = "<span class='qw-quiet'>Results come when the network has been calibrated.</span>"
@@ -122,7 +116,7 @@ class ResultPanel(SessionView):
     def _show_sensitivity(self, report: pd.DataFrame, over: str) -> None:
         if self.chart is None:
             self.chart = SensitivityChart(self.plan)
-            share(self, self.chart)
+            share(self, self.chart, self._on_chart_problem)
             self._about.layout.display = "none"
             self._place.children = (self.chart,)
         self.chart.show(report, over)
@@ -133,6 +127,10 @@ class ResultPanel(SessionView):
             lambda _: self._select(name),
             f"Select {name}: with its format alone, the output has an SQNR of {alone_db:.1f} dB",
         )
+
+    @drawing
+    def _on_chart_problem(self, event: Any) -> None:
+        self.set_trait("problem", event.new)  # which the chart itself shows
 
     @guarded
     def _on_sense(self, _: object) -> None:

@@ -30,6 +30,7 @@ class StepsPanel(SessionView):
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._result: StepResult | None = None
+        self._reason = ""
         self.buttons = {
             name: button(step.title, lambda _, name=name: self._on_step(name))  # type: ignore[misc]
             for name, step in STEPS.items()
@@ -49,15 +50,16 @@ class StepsPanel(SessionView):
         return (*lines, self._why)
 
     def on_pace(self, pace: Pace | None) -> None:
-        """Called as a step begins and when it is over: until then no other can."""
-        self.refresh()
+        """Called as a job begins and when it is over: until then no step can be taken."""
+        if self._reason != self.session.why_no_step:
+            self.refresh()
 
     def on_calibrated(self, problem: Exception | None) -> None:
         """Called when steps can be taken."""
         self.refresh()
 
     def _show(self, changed: frozenset[str]) -> None:
-        reason = self.session.why_no_step
+        reason = self._reason = self.session.why_no_step
         for each in self.buttons.values():
             set_traits(each, disabled=bool(reason), tooltip=f"Not now: {reason}." if reason else "")
         done = self._result

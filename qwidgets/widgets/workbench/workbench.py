@@ -9,7 +9,7 @@ from torch import nn
 
 from qwidgets.plan import Plan
 from qwidgets.session import Evaluate, Listener, Pace, Session, Throttle, Tuning
-from qwidgets.widgets.controls import DRAWING, PlanView, View, close_tree, drawing, known_names, plan_page, quiet
+from qwidgets.widgets.controls import DRAWING, PlanView, View, close_tree, drawing, known_names, plan_page, quiet, share
 from qwidgets.widgets.workbench.bit_heat_map import BitHeatMap
 from qwidgets.widgets.workbench.footer import Footer
 from qwidgets.widgets.workbench.header import Header
@@ -122,10 +122,7 @@ class Workbench(View, Listener):
         parts = (self.table, self.heat_map, *self.panels.values(), self.footer)
         self._parts = (self.header, *parts)
         for part in parts:
-            if part.has_trait("problem"):
-                part.observe(self._on_problem, "problem")
-            if part.has_trait("selection"):
-                traitlets.link((self, "selection"), (part, "selection"))
+            share(self, part, self._on_problem)
         upper = ipywidgets.HBox([self.table, self.heat_map])
         upper.add_class("qw-upper")
         self._put(self._body, upper, self.tabs, self.footer)

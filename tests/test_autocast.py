@@ -1,0 +1,98 @@
+"""What a network sets of autocast holds for its own operations: not for the caller, wherever a computation ends."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from qwidgets import Plan, calibrate, capture, health, quantize, sensitivity, validate
+from qwidgets.adjusting.layerwise import NetworkState
+from qwidgets.network import evaluate
+
+
+class Short(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.short, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            x = self.short(x).relu()
+        y: Tensor = self.last(x.float())
+        return y
+
+
+torch.manual_seed(0)
+MODEL = Short().eval()
+DATA = [torch.randn(32, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+
+
+@pytest.fixture
+def plan() -> Plan:
+    plan = calibrate(MODEL, DATA, progress=False).propose(6)
+    plan.set_rounding("floor")  # which leaves the steps enough to do
+    plan.commit()
+    return plan
+
+
+@pytest.fixture(autouse=True)
+def off_afterwards() -> Iterator[None]:
+    yield
+    left_on = torch.is_autocast_enabled("cpu")
+    torch.set_autocast_enabled("cpu", False)
+    assert not left_on
+
+
+def interrupted(row: str, values: Tensor) -> None:
+    if torch.is_autocast_enabled("cpu"):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_is_interrupted_leaves_nothing_on(plan: Plan) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        capture(MODEL, (DATA[0],)).run((DATA[0],), {}, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quantize(MODEL, plan).run((DATA[0],), {}, interrupted)
+
+
+def test_between_its_operations_the_callers_holds() -> None:
+    network, values = capture(MODEL, (DATA[0],)), dict[Any, Any]()
+    seen = [torch.is_autocast_enabled("cpu") for _ in evaluate(network, [DATA[0]], values, lambda value: value)]
+    assert not any(seen)
+    for operation in evaluate(network, [DATA[0]], values, lambda value: value):
+        if getattr(values.get(operation), "dtype", None) == torch.bfloat16:
+            return  # and computes no further
+    pytest.fail("nothing was computed in bfloat16")
+
+
+USES: list[Callable[[Plan], object]] = [
+    lambda plan: plan.equalize(DATA, progress=False, on_unchanged=print),
+    lambda plan: plan.correct_bias(DATA, progress=False, on_unchanged=print),
+    lambda plan: plan.round_adaptively(DATA, progress=False, on_unchanged=print),
+    lambda plan: plan.search(DATA, progress=False),
+    lambda plan: validate(MODEL, plan, DATA),
+    lambda plan: health(MODEL, plan, DATA),
+    lambda plan: sensitivity(MODEL, plan, DATA, progress=False),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_whatever_computes_it_leaves_nothing_on(use: Callable[[Plan], object], plan: Plan) -> None:
+    use(plan)
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_several_batches_side_by_side_are_computed_as_each_alone(plan: Plan) -> None:
+    network = capture(MODEL, (DATA[0],))
+    formats = dict.fromkeys(plan.committed)
+    sides = [NetworkState(network, formats, [[batch] for batch in DATA]) for _ in range(2)]
+    for operation in network.operations:
+        for side in sides:
+            side.compute(operation)
+    for side in sides:
+        (last,) = network.output.args[0]
+        for batch, found in zip(DATA, side.values[last], strict=True):
+            assert torch.equal(found, MODEL(batch))
