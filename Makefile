@@ -2,6 +2,7 @@
 # make course    JupyterLab on the course; make course-app opens it as an app, the code hidden
 # make test      all tests, the browser's among them
 # make check     ruff, mypy --strict, and who may import whom
+# make frontend  the table's script and style, built from frontend/ with Node
 # make bench     the benchmark tables
 # make lowest    the tests again with the oldest versions that pyproject.toml admits
 # make screenshots   the README's pictures, taken anew
@@ -16,7 +17,7 @@ export CHROMIUM
 # JupyterLab does not start for root unless it is told to.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab course course-app test check docs bench lowest screenshots browser clean
+.PHONY: lab course course-app test check docs frontend bench lowest screenshots browser clean
 
 lab: .venv/lab.ready
 	$(BIN)/jupyter lab $(ROOT) notebooks/quickstart.ipynb
@@ -54,6 +55,10 @@ lowest: browser
 	.venv-lowest/bin/pip install --quiet -c .venv-lowest/lowest.txt -e '.[lab,test]'
 	.venv-lowest/bin/pytest
 
+# What it builds is in git and in the wheel, so that nobody who uses qwidgets needs Node.
+frontend:
+	cd frontend && npm ci --silent && npm run --silent check && npm test --silent && npm run --silent build
+
 bench: .venv/test.ready
 	for table in tests/benchmarks/*.py; do $(BIN)/python -m $$(echo $${table%.py} | tr / .) || exit 1; done
 
@@ -89,4 +94,4 @@ browser:
 	fi
 
 clean:
-	rm -rf .venv .venv-lowest site
+	rm -rf .venv .venv-lowest site frontend/node_modules frontend/build

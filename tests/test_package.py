@@ -54,7 +54,7 @@ def test_the_version_is_the_installed_one() -> None:
 
 def test_headless_work_loads_no_widget_library() -> None:
     loaded = modules_loaded_by("from qwidgets import BitHistogram, FixedPoint, Plan, calibrate, quantize, validate")
-    assert not loaded & {"bqplot", "ipydatagrid", "ipywidgets", "IPython"}
+    assert not loaded & {"anywidget", "bqplot", "ipywidgets", "IPython"}
 
 
 def test_importing_the_package_loads_nothing_that_only_the_example_needs() -> None:

@@ -51,4 +51,4 @@ def test_the_traced_graph_is_read_in_one_place() -> None:
 def test_nothing_below_the_widgets_needs_a_widget_library() -> None:
     below = [file for file in FILES if file.relative_to(PACKAGE).parts[0] != "widgets"]
     names = itertools.chain.from_iterable(map(_imports_of, below))
-    assert not {name.partition(".")[0] for name in names} & {"bqplot", "ipydatagrid", "ipywidgets"}
+    assert not {name.partition(".")[0] for name in names} & {"anywidget", "bqplot", "ipywidgets"}

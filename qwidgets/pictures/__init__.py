@@ -9,9 +9,20 @@ from qwidgets.pictures.figures import (
     percent_text,
     problems,
     severity_of,
+    superscript,
 )
 from qwidgets.pictures.format_words import format_text, parts
-from qwidgets.pictures.heat_picture import MOST_COLUMNS, BitRange, Pixels, Window, levels, paint_row, stacked, to_png
+from qwidgets.pictures.heat_picture import (
+    MOST_COLUMNS,
+    BitRange,
+    Pixels,
+    Window,
+    levels,
+    paint_row,
+    palette,
+    stacked,
+    to_png,
+)
 from qwidgets.pictures.plan_picture import picture, window_of
 
 __all__ = [
@@ -27,12 +38,14 @@ __all__ = [
     "levels",
     "number_text",
     "paint_row",
+    "palette",
     "parts",
     "percent_text",
     "picture",
     "problems",
     "severity_of",
     "stacked",
+    "superscript",
     "to_png",
     "window_of",
 ]

@@ -21,6 +21,10 @@ LIMITS = {"underflow_percent": (10.0, 40.0), "overflow_percent": (0.1, 1.0), "sq
 """From where on a figure is notable, and severe. SQNR is bad when it is low."""
 
 
+_POWER = re.compile(r"\^(-?\d+)")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def severity_of(column: str, value: float) -> Severity:
     """How much attention a figure of the plan's table deserves.
 
@@ -43,6 +47,17 @@ def problems(table: pd.DataFrame) -> "pd.Series[bool]":
         values = table[column].astype(float)
         flagged |= pd.Series([bool(severity_of(column, value)) for value in values], index=table.index)
     return flagged
+
+
+def superscript(text: str) -> str:
+    """A window or a power as it is printed, with real superscripts.
+
+    Examples
+    --------
+    >>> superscript("2^3 … 2^-3"), superscript("2^-1 … 2^-9 (2 channels)"), superscript("float")
+    ('2³ … 2⁻³', '2⁻¹ … 2⁻⁹ (2 channels)', 'float')
+    """
+    return _POWER.sub(lambda power: power[1].translate(_RAISED), text)
 
 
 def number_text(value: float, unit: str = "") -> str:

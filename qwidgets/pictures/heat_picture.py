@@ -95,13 +95,14 @@ def to_png(pixels: Pixels) -> bytes:
     """Pack painted rows as a PNG, white where nothing is."""
     image = Image.fromarray(pixels)
     image = image.convert("P")
-    image.putpalette(_palette().tobytes())
+    image.putpalette(palette().tobytes())
     packed = io.BytesIO()
     image.save(packed, format="PNG", compress_level=1)
     return packed.getvalue()
 
 
-def _palette() -> Pixels:
+def palette() -> Pixels:
+    """The colours that pixels are indices of: red, green and blue of each."""
     share = np.arange(LEVELS + 1)[:, None] / LEVELS
     pale, dark = np.array([222, 235, 250.0]), np.array([8, 48, 122.0])
     blues = pale + (dark - pale) * share**1.3

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.workbench_page import READ_TABLE, editor, figure, middle_x, open_tab, select, wait_for_row
+from tests.browser.workbench_page import editor, figure, middle_x, open_tab, select, wait_for_row
 
 DIGITS = """
 import torch
@@ -35,7 +35,6 @@ WEIGHT = "blocks.2.conv1.weight"
 @pytest.fixture(scope="module")
 def opened(server: Lab) -> Iterator[NotebookPage]:
     notebook = server.new(DIGITS, WAIT)
-    notebook.page.evaluate(READ_TABLE)
     notebook.run_all()
     yield notebook
     server.close_notebooks()
@@ -59,7 +58,7 @@ def test_a_channel_that_is_clicked_is_moved_by_keys_with_the_exact_count(digits:
     heat.scroll_into_view_if_needed()
     image = heat.locator("image").bounding_box()
     assert image is not None
-    digits.page.mouse.click(middle_x(heat.get_by_text("2^-6", exact=True)), image["y"] + image["height"] * 6.5 / 32)
+    digits.page.mouse.click(middle_x(heat.get_by_text("2⁻⁶", exact=True)), image["y"] + image["height"] * 6.5 / 32)
     expect(editor(digits).get_by_text("Channel 6: window")).to_be_visible()
     expect(editor(digits).get_by_text("nonzero values")).to_be_visible()
     before = digits.value(f"plan[{WEIGHT!r}].fraction_lengths")
@@ -115,13 +114,13 @@ def test_a_step_is_run_told_and_undone(digits: NotebookPage) -> None:
     expect(steps.get_by_text(re.compile(r"Correct bias: \d+ biases corrected; output SQNR"))).to_be_visible()
     corrected = digits.value("len(plan.adjustments.shifts)")
     assert digits.value("plan.history[-1].note").startswith("biases corrected: output SQNR")
-    digits.execute("workbench.table._only.value = 'adjusted'")
+    digits.output(0).get_by_label("show", exact=True).select_option("adjusted")
     expect(digits.output(0).get_by_text(f"{corrected} of 21 tensors", exact=True)).to_be_visible()
     digits.output(0).get_by_role("button", name="Undo").click()
     expect(digits.output(0).get_by_text("No tensor is adjusted")).to_be_visible()
     expect(steps.get_by_text("biases corrected")).not_to_be_visible()
     assert not digits.value("bool(plan.adjustments)")
-    digits.execute("workbench.table._only.value = 'all'")
+    digits.output(0).get_by_label("show", exact=True).select_option("all")
 
 
 def test_steps_wait_for_drafts_to_be_committed(digits: NotebookPage) -> None:

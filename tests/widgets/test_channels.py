@@ -73,7 +73,7 @@ def test_a_click_chooses_a_channel_and_tells_of_its_bit(editor: WindowEditor, pl
     clicked(editor._channels, 3, -8)
     assert editor._channels.channels == (3,)
     count = int((torch.frexp(values(plan)[3]).exponent - 1 == -8).sum())
-    assert f"At 2^-8: {count} of 27 nonzero values" in drawn(editor)
+    assert f"At 2⁻⁸: {count} of 27 nonzero values" in drawn(editor)
     assert f"window {channels(plan)[3]}" in text_of(editor)
     assert editor._channels._number.value == 3
 
@@ -91,7 +91,7 @@ def test_a_chosen_channel_is_moved_alone_with_exact_counts_of_its_own(editor: Wi
     over = int((x.abs() >= 2.0 ** (after[2].msb + 1) - after[2].step / 2).sum())
     assert over > 0
     assert f"{over} (" in drawn(editor)
-    assert f"{over} more overflow" in text_of(editor)
+    assert f"+{over}" in text_of(editor)
 
 
 def test_several_channels_move_together_each_from_where_it_stands(editor: WindowEditor, plan: Plan) -> None:
@@ -299,8 +299,8 @@ def test_the_table_shows_channels_and_accumulators_beside_formats(plan: Plan) ->
     assert table.problem is None
     rows = shown(table)
     assert rows[BIAS]["window"] == "accumulator"
-    assert rows[BIAS]["bits"] == 32
-    assert rows["2.bias"]["window"] == "2^2 … 2^-4"
+    assert rows[BIAS]["word_length"] == 32
+    assert rows["2.bias"]["window"] == "2² … 2⁻⁴"
     assert rows[WEIGHT]["window"].endswith("×6")
 
 

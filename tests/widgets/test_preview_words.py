@@ -17,21 +17,21 @@ def lines(draft: Preview | None, committed: Preview | None) -> dict[str, list[st
     return {row[0]: row[1:] for row in rows}
 
 
-def test_counts_have_their_share_and_the_difference_is_in_words() -> None:
+def test_counts_have_their_share_and_the_change_has_its_sign() -> None:
     said = lines(preview(underflow=380, overflow=2, sqnr=12.4), preview(underflow=30, sqnr=33.9))
-    assert said["underflow"] == ["380 (38 %)", "30 (3 %)", "350 more underflow"]
-    assert said["overflow"] == ["2 (0.2 %)", "0 (0 %)", "2 more overflow"]
+    assert said["underflow"] == ["380 (38 %)", "30 (3 %)", "+350"]
+    assert said["overflow"] == ["2 (0.2 %)", "0 (0 %)", "+2"]
     assert said["in range"] == ["618 (61.8 %)", "970 (97 %)", ""]
-    assert said["SQNR"] == ["≈ 12.4 dB", "≈ 33.9 dB", "21.5 dB worse"]
+    assert said["SQNR"] == ["≈ 12.4 dB", "≈ 33.9 dB", "\u221221.5 dB"]
 
 
 def test_what_is_no_different_is_not_talked_about() -> None:
-    assert [line[2] for line in lines(preview(), preview()).values()] == [""] * 6
+    assert [line[2] for line in lines(preview(), preview()).values()] == ["change", *[""] * 5]
 
 
 def test_bounds_say_that_they_are() -> None:
     said = lines(preview(underflow=10, exact=False), preview())
-    assert said["underflow"] == ["at most 10 (1 %)", "0 (0 %)", "about 10 more underflow"]
+    assert said["underflow"] == ["at most 10 (1 %)", "0 (0 %)", "≈ +10"]
     assert said["in range"][0] == "at least 990 (99 %)"
 
 

@@ -110,13 +110,14 @@ def test_validate_measures_draft_and_commit_on_all_data_and_fills_the_column(
     assert result(workbench, "measured on") == ["draft, all 450 images", *["all 450 images"] * 2]
     workbench.table.draw_now()
     for name in ("stem.0", SPOILT, "classifier"):
-        assert shown(workbench.table)[name]["in net dB"] == pytest.approx(at(draft, name, "sqnr_db"))
+        assert shown(workbench.table)[name]["in_net_db"] == pytest.approx(at(draft, name, "sqnr_db"))
 
 
 def test_the_column_is_empty_as_soon_as_a_format_changes_and_comes_back_with_it(workbench: Workbench) -> None:
     def in_net() -> float:
         workbench.table.draw_now()
-        return float(shown(workbench.table)["classifier"]["in net dB"])
+        figure = shown(workbench.table)["classifier"]["in_net_db"]
+        return math.nan if figure is None else float(figure)
 
     plan = plan_of_workbench(workbench)
     until(lambda: not math.isnan(in_net()))

@@ -19,7 +19,7 @@ from qwidgets.widgets import LayerTable, Workbench
 from qwidgets.widgets.workbench import StepsPanel
 from tests.test_adjustments import DATA, MODEL, coarse
 from tests.waiting import LONG, until
-from tests.widgets.test_views import shown, text_of
+from tests.widgets.test_views import shown, tagged, text_of
 from tests.widgets.test_workbench import batches, network
 
 
@@ -135,16 +135,9 @@ def test_the_table_tells_which_tensors_are_adjusted_and_how(plan: Plan) -> None:
     assert adjusted[shifted] in ("bias corrected", "equalized, bias corrected")
     assert adjusted["input"] == ""
     assert {name: row["adjusted"] for name, row in shown(table).items()} == adjusted.to_dict()
-    table._only.value = "adjusted"
-    assert list(shown(table)) == list(adjusted[adjusted != ""].index)
+    assert tagged(table, "adjusted") == list(adjusted[adjusted != ""].index)
     plan[rounded] = "Q1.6"  # for which nothing was rounded on purpose
     assert plan.table().loc[rounded, "adjusted"] == "equalized"
-
-
-def test_a_filter_for_adjusted_tensors_says_when_there_is_none(plan: Plan) -> None:
-    table = LayerTable(plan)
-    table._only.value = "adjusted"
-    assert "No tensor is adjusted" in text_of(table)
 
 
 def test_stopping_leaves_the_plan_as_it_was(plan: Plan) -> None:

@@ -1,5 +1,7 @@
 """The parts of the workbench, driven from Python: what they hold is what the browser shows."""
 
+import json
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
 from qwidgets.widgets.controls import PlanView
+from qwidgets.widgets.workbench.aligned_heat_map import AlignedHeatMap
 from tests.waiting import LONG
 from tests.widgets.made_up import plan_of, tensors
 
@@ -41,8 +44,12 @@ def window(plan: Plan, name: str = FIRST) -> FixedPoint:
 
 def shown(table: LayerTable) -> dict[str, dict[str, Any]]:
     """The rows of a table as they were sent to the browser."""
-    frame = table._grid.widget.data
-    return {str(row["tensor"]): row for row in frame.to_dict("records")}
+    return {row["name"]: row["cells"] for row in table.rows.get_state("rows")["rows"]}
+
+
+def tagged(table: LayerTable, tag: str) -> list[str]:
+    """The rows that a filter leaves."""
+    return [row["name"] for row in table.rows.get_state("rows")["rows"] if tag in row["tags"]]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -98,10 +105,9 @@ def test_the_table_shows_what_the_plan_s_table_says(plan: Plan) -> None:
     plan[FIRST] = "2^1..2^-2"
     plan.lock("blocks.1.conv")
     row, expected = shown(LayerTable(plan))[FIRST], plan.table().loc[FIRST]
-    assert (row["state"], row["window"], row["bits"], row["sign"]) == ("draft", "2^1 … 2^-2", 5, "signed")
-    assert row["underflow"] == expected["underflow"]
-    assert row["under %"] == expected["underflow_percent"]
-    assert row["SQNR dB"] == expected["sqnr_db"]
+    assert (row["state"], row["window"], row["word_length"], row["sign"]) == ("draft", "2¹ … 2⁻²", 5, "signed")
+    for figure in ("underflow", "overflow", "underflow_percent", "sqnr_db", "count", "min", "max"):
+        assert row[figure] == expected[figure]
     assert shown(LayerTable(plan))["blocks.1.conv"]["state"] == "locked"
 
 
@@ -114,80 +120,107 @@ def test_the_table_follows_the_plan(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("only", "find", "names"),
+    ("tag", "names"),
     [
-        ("all", "BLOCKS.1", ["blocks.1.conv.weight", "blocks.1.conv.bias", "blocks.1.conv"]),
-        ("weights", "blocks.2", ["blocks.2.conv.weight", "blocks.2.conv.bias"]),
-        ("activations", "", ["blocks.0.conv", "blocks.1.conv", "blocks.2.conv"]),
-        ("drafts", "", [FIRST]),
-        ("locked", "", ["blocks.1.conv"]),
-        ("problems", "", [FIRST]),
+        ("weights", [f"blocks.{block}.conv.{kind}" for block in range(3) for kind in ("weight", "bias")]),
+        ("activations", ["blocks.0.conv", "blocks.1.conv", "blocks.2.conv"]),
+        ("drafts", [FIRST]),
+        ("locked", ["blocks.1.conv"]),
+        ("problems", [FIRST]),
+        ("adjusted", []),
     ],
 )
-def test_the_table_is_filtered_by_words_and_kinds(plan: Plan, only: str, find: str, names: list[str]) -> None:
+def test_the_table_can_be_filtered_by_kinds(plan: Plan, tag: str, names: list[str]) -> None:
     plan[FIRST] = "2^-9..2^-15"
     plan.lock("blocks.1.conv")
     table = LayerTable(plan)
-    table._only.value, table._find.value = only, find
-    assert list(shown(table)) == names
-    assert f"{len(names)} of 9 tensors" in text_of(table)
+    assert tagged(table, tag) == names
+    assert tag in [known for known, *_ in table.rows.filters]
 
 
-def test_a_filter_that_nothing_matches_says_so(plan: Plan) -> None:
+def test_what_deserves_attention_is_marked(plan: Plan) -> None:
+    plan[FIRST] = "2^-9..2^-15"
+    row = LayerTable(plan).rows.held_rows[0]
+    assert row["marks"]["overflow_percent"] == "severe"
+    assert "underflow_percent" not in row["marks"]
+
+
+def test_rows_that_are_selected_in_the_browser_are_selected_by_name(plan: Plan) -> None:
     table = LayerTable(plan)
-    table._find.value = "<b>transformer"
-    assert "Nothing matches “&lt;b&gt;transformer” among all." in text_of(table)
-    table._find.value = ""
-    table._only.value = "drafts"
-    assert "There is no draft." in text_of(table)
-
-
-def rows_clicked(table: LayerTable, *rows: int) -> None:
-    """What ipydatagrid sends when a person selects rows as they lie on the screen."""
-    table._grid.widget.set_state({"selections": [{"r1": row, "r2": row, "c1": 0, "c2": 5} for row in rows]})
-
-
-def test_rows_that_are_clicked_are_selected_by_name_however_the_table_is_sorted(plan: Plan) -> None:
-    table = LayerTable(plan)
-    table._grid.widget.set_state({"_visible_rows": [8, 7, 6, 5, 4, 3, 2, 1, 0]})
-    rows_clicked(table, 0, 2)
+    table.rows.set_state({"selection": ["blocks.2.conv", "blocks.2.conv.weight"]})
     assert table.selection == ("blocks.2.conv", "blocks.2.conv.weight")
+    table.selection = (FIRST,)
+    assert table.rows.selection == [FIRST]
 
 
-def test_new_figures_do_not_lose_the_selection_though_the_browser_forgets_it(plan: Plan) -> None:
+def test_only_rows_that_changed_are_sent(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     table = LayerTable(plan)
-    rows_clicked(table, 3)
+    table.draw_now()
+    sent: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(table.rows, "send", lambda content, buffers: sent.append((content, buffers)))
+    monkeypatch.setattr(table.rows, "send_state", lambda *_: sent.append(("state", None)))
     plan["blocks.1.conv.weight"] = "2^9..2^3"
     table.draw_now()
-    table._grid.widget.set_state({"selections": []})
-    assert table.selection == ("blocks.1.conv.weight",)
-    assert [rectangle["r1"] for rectangle in table._grid.widget.selections] == [3]
-
-
-def test_a_click_on_a_header_sorts_and_selects_nothing(plan: Plan) -> None:
-    table = LayerTable(plan, [FIRST])
-    click = {"event_type": "cell-click", "region": "column-header", "column": "SQNR dB", "column_index": 6, "row": 0}
-    for descending in (False, True, None):
-        table._grid.widget._handle_custom_msg({**click, "primary_key_row": [], "cell_value": ""}, [])
-        rows_clicked(table, *range(9))
-        sorts = [transform["desc"] for transform in table._grid.widget._transforms]
-        assert sorts == ([] if descending is None else [descending])
-    assert table.selection == (FIRST,)
-
-
-def test_the_selected_rows_are_locked_and_freed_from_the_table(plan: Plan) -> None:
-    table = LayerTable(plan, [FIRST, "blocks.1.conv"])
-    table._lock.click()
-    assert plan.locked == {FIRST, "blocks.1.conv"}
+    ((content, _),) = sent
+    assert [(place, row["name"]) for place, row in content["rows"]] == [(3, "blocks.1.conv.weight")]
+    assert shown(table)["blocks.1.conv.weight"]["window"] == "2⁹ … 2³"
+    table.refresh()
     table.draw_now()
-    assert table._lock.description == "Unlock"
-    table._lock.click()
-    assert not plan.locked
+    assert len(sent) == 1
+
+
+def test_figures_that_json_cannot_say_are_said_otherwise(plan: Plan) -> None:
+    plan[FIRST] = None
+    table = LayerTable(plan)
+    table.show_measured({FIRST: math.inf, "blocks.1.conv": -math.inf})
+    table.draw_now()
+    rows = shown(table)
+    assert rows[FIRST]["in_net_db"] == "∞"
+    assert rows["blocks.1.conv"]["in_net_db"] == "−∞"
+    assert rows[FIRST]["sqnr_db"] is rows["blocks.2.conv"]["in_net_db"] is None
+    json.dumps(table.rows.get_state("rows")["rows"], allow_nan=False)
+
+
+def aligned(plan: Plan) -> tuple[LayerTable, AlignedHeatMap]:
+    table = LayerTable(plan)
+    return table, AlignedHeatMap(plan, table.rows)
+
+
+def test_each_row_has_its_line_of_pixels_and_one_that_changes_is_sent_alone(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, heat = aligned(plan)
+    heat.draw_now()
+    held = table.rows.held_strips
+    assert held.shape == (9, table.rows.strip_width)
+    assert bytes(table.rows.get_state("strips")["strips"]) == held.tobytes()
+    before = held.copy()
+    sent: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(table.rows, "send", lambda content, buffers: sent.append((content, buffers)))
+    fmt = window(plan, "blocks.1.conv.weight")
+    plan["blocks.1.conv.weight"] = FixedPoint.from_window(fmt.msb - 1, fmt.lsb)
+    heat.draw_now()
+    content, buffers = sent[-1]
+    assert content["strips"] == [3]
+    assert buffers[0] == held[3].tobytes() != before[3].tobytes()
+    assert (np.delete(held, 3, axis=0) == np.delete(before, 3, axis=0)).all()
+
+
+def test_a_click_beside_the_list_is_about_the_line_that_lies_there(plan: Plan) -> None:
+    table, heat = aligned(plan)
+    heat.draw_now()
+    table.rows.set_state({"order": ["", *reversed(plan.names)]})
+    click = {"click_x": 2.5, "click_y": -1.5}
+    heat.image._handle_custom_msgs(None, {"event": "element_click", "data": click}, None)
+    assert heat.selection == (plan.names[-1],)
+    assert plan.names[-1] in heat.readout.value
+    heat.image._handle_custom_msgs(None, {"event": "element_click", "data": {**click, "click_y": -0.5}}, None)
+    assert heat.selection == (plan.names[-1],)
 
 
 def heat_clicked(heat: BitHeatMap, name: str, bit: int) -> None:
-    bits = heat._bits
-    assert bits is not None
+    assert heat._lines is not None
+    bits = heat._lines.bits
     row = len(heat.plan) - heat.plan.names.index(name) - 0.5
     heat._image._handle_custom_msgs(
         None, {"event": "element_click", "data": {"click_x": bits.column(bit) + 0.5, "click_y": row}}, None
@@ -200,7 +233,7 @@ def test_a_click_in_the_heat_map_selects_the_row_and_reads_out_the_bit(plan: Pla
     assert plan.calibration is not None
     count = plan.calibration["blocks.2.conv"].msb_counts()[-3]
     assert heat.selection == ("blocks.2.conv",)
-    assert re.search(rf"blocks.2.conv\s+· 2\^-3 · {count:,} values", text_of(heat))
+    assert re.search(rf"blocks.2.conv\s+· 2⁻³ · {count:,} values", text_of(heat))
 
 
 def test_several_selected_rows_are_outlined_together_where_they_touch(plan: Plan) -> None:
@@ -357,7 +390,7 @@ def test_an_unsigned_window_over_negative_values_counts_them_as_above_it(plan: P
     plan[FIRST] = "2^9..2^2 unsigned"
     assert plan.calibration is not None
     negative = plan.calibration[FIRST].negative
-    assert f"above the window {negative:,}" in text_of(WindowEditor(plan, [FIRST]))
+    assert f"above {negative:,}" in text_of(WindowEditor(plan, [FIRST]))
 
 
 def test_an_error_of_a_callback_is_shown_and_goes_when_the_next_thing_works(
@@ -408,4 +441,4 @@ def test_views_of_one_plan_can_be_used_from_several_threads(plan: Plan) -> None:
     for view in views:
         view.draw_now()
         assert view.problem is None
-    assert shown(table)[FIRST]["window"] == "2^8 … 2^2"
+    assert shown(table)[FIRST]["window"] == "2⁸ … 2²"

@@ -310,8 +310,8 @@ def test_errors_of_every_part_stand_in_the_log(workbench: Workbench, monkeypatch
     workbench.footer.save.click()
     empty: dict[str, str] = {}
     monkeypatch.setattr(workbench.plan, "lock", lambda *_: empty["<missing>"])
-    workbench.table.selection = (FIRST,)
-    workbench.table._lock.click()
+    workbench.selection = (FIRST,)
+    workbench.panels["Window"]._lock.value = True
     assert "write the name of a file" in workbench.panels["Log"].page.value
     assert "KeyError: &#x27;&lt;missing&gt;&#x27;" in workbench.panels["Log"].page.value
     assert "Traceback" in workbench.panels["Log"].page.value

@@ -13,16 +13,18 @@ import numpy as np
 import pandas as pd
 
 from qwidgets.formats import FixedPoint
+from qwidgets.pictures import superscript
 from qwidgets.widgets.controls import style
 from qwidgets.widgets.controls.axes import label_ticks, labelled_axis
 from qwidgets.widgets.controls.lifetime import Holder
 from qwidgets.widgets.controls.silence import Silence
 
-SIDE = 46
+SIDE = 40
 FREE = 13
-HEIGHT = 190
+HEIGHT = 116
 BESIDE = 3
 MOST_BITS = 60
+MOST_TICKS = 6
 
 
 class BitBars(Holder):
@@ -67,7 +69,9 @@ class BitBars(Holder):
             layout=ipywidgets.Layout(width="100%", height=f"{HEIGHT}px", min_width="0"),
         )
         self._key = ipywidgets.HTML()
+        self._key.add_class("qw-one-line")
         self.widget = ipywidgets.VBox([self._figure, self._key])
+        self.widget.add_class("qw-bars")
 
     def show(
         self,
@@ -106,10 +110,9 @@ class BitBars(Holder):
             self.top, self.bottom = top + BESIDE, bottom - BESIDE
         self._name = name
         self._x.max = self.top - self.bottom + 0.5
-        ticks = [
-            bit for bit in range(self.top, self.bottom - 1, -1) if bit % (4 if self.top - self.bottom > 20 else 2) == 0
-        ]
-        label_ticks(self._bit_axis, {self.top - bit: f"2^{bit}" for bit in ticks})
+        step = next(step for step in (2, 4, 8, 16) if (self.top - self.bottom) / step <= MOST_TICKS or step == 16)
+        ticks = [bit for bit in range(self.top, self.bottom - 1, -1) if bit % step == 0]
+        label_ticks(self._bit_axis, {self.top - bit: superscript(f"2^{bit}") for bit in ticks})
 
     def _show_edges(self, fmt: FixedPoint | None, committed: FixedPoint | None) -> None:
         high = max(float(np.max(self._up.y, initial=0.0)), 0.5) * 1.08
@@ -154,7 +157,7 @@ class BitBars(Holder):
 
 
 COLOURS = {"above": style.OVERFLOW, "in": style.ACCENT, "below": style.UNDERFLOW}
-KEY = {"above": "above the window", "in": "in the window", "below": "below the window"}
+KEY = {"above": "above", "in": "within", "below": "below"}
 
 
 def _zones(bits: "np.ndarray[Any, Any]", fmt: FixedPoint | None, *, negative: bool) -> list[str]:
@@ -181,7 +184,7 @@ def _key(up: "np.ndarray[Any, Any]", down: "np.ndarray[Any, Any]", zones: list[l
             f"<span style='white-space:nowrap'><i class='qw-key' style='background:{COLOURS[name]}'></i>"
             f"{label} {values:,}</span>"
         )
-    return f"<span class='qw-quiet'>{' &emsp; '.join(parts)}</span>"
+    return f"<span class='qw-quiet'>{' &ensp; '.join(parts)}</span>"
 
 
 def _decade(exponent: int) -> str:

@@ -63,12 +63,19 @@ CSS = """
 .qw .qw-bar { flex-flow: row wrap; align-items: center; gap: 4px 12px; overflow: visible; }
 .qw .qw-bar > .widget-html { margin: 2px; }
 .qw .qw-bar .widget-hbox { align-items: center; gap: 0 2px; overflow: visible; }
-.qw-workbench { border: 1px solid var(--qw-line); border-radius: 6px; padding: 8px 12px; gap: 10px; }
+.qw-workbench { border: 1px solid var(--qw-line); border-radius: 6px; padding: 4px 12px; gap: 4px;
+  --jp-widgets-inline-height: 26px; container-type: inline-size; }
+@container (max-width: 820px) { .qw .qw-columns, .qw .qw-foot .qw-bar { flex-wrap: wrap !important; } }
+.qw-workbench > .widget-vbox { gap: 4px; }
 .qw-workbench .qw { font-size: inherit; }
 .qw-workbench > .widget-vbox { overflow: visible; }
-.qw .qw-upper { flex-flow: row wrap; gap: 8px 18px; align-items: flex-start; }
-.qw .qw-upper > .qw { flex: 1 1 400px; min-width: 0; }
-.qw .qw-upper > .qw:first-of-type { flex: 1.6 1 560px; }
+.qw .qw-upper { flex-flow: row nowrap; gap: 0 8px; align-items: flex-start; }
+.qw .qw-upper > .qw { flex: 1 0 240px; min-width: 0; }
+.qw .qw-upper > .qw-table { flex: 0 1 740px; }
+.qw .qw-readout { height: 36px; align-content: center; }
+.qw .qw-aligned { gap: 0; }
+.qw .qw-upper .jupyter-widgets { margin: 0; }
+.qw .qw-bars { overflow: hidden; }
 .qw .qw-sliders { container-type: inline-size; }
 .qw .qw-log pre { font-size: 11px; color: var(--qw-quiet); max-height: 220px; overflow: auto; background: none; }
 .qw .qw-wrong { color: var(--qw-error); font-weight: 600; white-space: pre-wrap; }
@@ -81,18 +88,21 @@ CSS = """
   outline: 2px solid var(--qw-accent); outline-offset: 1px; }
 .qw .noUi-connect { background: var(--qw-accent) !important; }
 .qw table.qw-figures { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 14px 2px 0; text-align: right; font-weight: normal;
+.qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 8px 2px 0; text-align: right; font-weight: normal;
   background: none; border: none; white-space: nowrap; }
 .qw table.qw-figures td:first-child, .qw table.qw-figures th:first-child,
 .qw table.qw-figures td:last-child, .qw table.qw-figures th:last-child { text-align: left; }
-.qw table.qw-figures td:last-child { white-space: normal; }
 .qw table.qw-figures thead th { color: var(--qw-quiet); border-bottom: 1px solid var(--qw-line); }
 .qw table.qw-figures tr { background: none !important; }
 .qw .qw-head { align-items: center; gap: 4px 16px; overflow: hidden; }
 .qw .qw-head > .widget-html { flex: 0 1 auto; min-width: 0; }
-.qw .qw-head .qw-scores { white-space: nowrap; }
-.qw .qw-head > .widget-html:not(.qw-one-line) { flex-shrink: 0; }
-.qw .qw-tabs > .widget-tab-contents { padding: 8px; overflow: auto; }
+.qw .qw-head .qw-scores { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-head > .widget-html.qw-one-line { min-width: 72px; flex-shrink: 9; }
+.qw .qw-head > .widget-html .widget-html-content { overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-head > .widget-button { flex: none; }
+.qw .qw-foot .qw-bar { flex-wrap: nowrap; gap: 4px 8px; }
+.qw .qw-foot .widget-button { flex: none; }
+.qw .qw-tabs > .widget-tab-contents { padding: 4px 8px; overflow: auto; height: 236px; box-sizing: border-box; }
 .qw .qw-tabs > .lm-TabBar { overflow: hidden; }
 .qw .qw-steps .qw-bar { flex-wrap: nowrap; }
 .qw .qw-steps .qw-bar > .qw-quiet { flex: 1 1 0; min-width: 0; }

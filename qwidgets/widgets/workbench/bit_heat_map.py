@@ -6,35 +6,25 @@ import bqplot
 import ipywidgets
 import numpy as np
 
-from qwidgets.pictures import (
-    MOST_COLUMNS,
-    BitRange,
-    Pixels,
-    Window,
-    levels,
-    paint_row,
-    stacked,
-    to_png,
-    window_of,
-)
+from qwidgets.pictures import stacked, to_png
 from qwidgets.widgets.controls import (
     ACCENT,
     PlanView,
     close_tree,
-    escaped,
     guarded,
     label_ticks,
     labelled_axis,
     outline_around,
-    percent_text,
+    quiet,
     shortened,
 )
+from qwidgets.widgets.workbench.bit_lines import BitLines, cell_at
 
 MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
 ROW_HEIGHTS = (4, 18)
 NAME_HEIGHT = 12
-TICK_SPACING = 4
+MOST_TICKS = 12
 
 
 class BitHeatMap(PlanView):
@@ -54,11 +44,9 @@ class BitHeatMap(PlanView):
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         self._names = self.plan.names
         self._position = {name: row for row, name in enumerate(self._names)}
-        self._counted: dict[str, tuple[int, Any]] = {}
-        self._bits: BitRange | None = None
         count = max(len(self._names), 1)
         self._row_height = int(np.clip(TALLEST / count, *ROW_HEIGHTS))
-        self._pixels: list[Pixels] = []
+        self._lines = None if self.plan.calibration is None else BitLines(self.plan, self._row_height)
         self._x, self._y = bqplot.LinearScale(min=0, max=1), bqplot.LinearScale(min=0, max=count)
         scales = {"x": self._x, "y": self._y}
         self._image = bqplot.Image(image=_packed(b""), scales=scales, x=[0, 1], y=[0, count])
@@ -81,12 +69,11 @@ class BitHeatMap(PlanView):
         )
         frame = ipywidgets.Box([self._figure], layout=ipywidgets.Layout(max_height="448px", overflow="hidden auto"))
         frame.add_class("qw-heat")
-        self._readout = ipywidgets.HTML()
-        self._readout.add_class("qw-quiet")
+        self._readout = quiet()
         return frame, self._readout
 
     def _show(self, changed: frozenset[str]) -> None:
-        if self.plan.calibration is None:
+        if self._lines is None:
             self._readout.value = (
                 "This plan has no calibration, so there is nothing to draw; Plan.load(path, calibration)."
             )
@@ -94,63 +81,22 @@ class BitHeatMap(PlanView):
         if not self._names:
             self._readout.value = "This network has no tensor that a format can be given to."
             return
-        recounted = self._count(changed)
-        windows = [window_of(self.plan[name]) for name in self._names]
-        committed = [window_of(self.plan.committed[name]) for name in self._names]
-        bits = self._enough_bits([*windows, *committed], recounted)
-        if bits != self._bits:
-            self._bits = bits
-            self._fit_columns(bits)
-            changed = frozenset(self._names)
-        for name in changed:
-            row = self._position[name]
-            self._pixels[row] = paint_row(
-                levels(bits.counts(self._counted[name][1])),
-                bits,
-                windows[row],
-                committed[row],
-                self._row_height,
-            )
+        if self._lines.paint(changed):
+            label_ticks(self._bit_axis, self._lines.ticks(MOST_TICKS))
+            self._x.max = len(self._lines.bits)
+            self._image.x = [0, len(self._lines.bits)]
+            self._show_selection()
         old = self._image.image
-        self._image.image = _packed(to_png(stacked(self._pixels)))
+        self._image.image = _packed(to_png(stacked([self._lines.lines[name] for name in self._names])))
         close_tree(old)
 
     def _show_selection(self) -> None:
         rows = sorted(self._position[name] for name in self.selection)
-        corners = outline_around(rows, len(self._names), len(self._bits) if self._bits else 1)
+        corners = outline_around(rows, len(self._names), len(self._lines.bits) if self._lines else 1)
         with self._marks.hold_sync():
             self._marks.x, self._marks.y = corners
         if len(self.selection) != 1:
             self._readout.value = _selected(len(self.selection))
-
-    def _count(self, names: frozenset[str]) -> bool:
-        """Read the counts of tensors of which more values were counted, and say whether there are any."""
-        recounted = False
-        assert self.plan.calibration is not None
-        for name in names:
-            histogram = self.plan.calibration[name]
-            total = histogram.count
-            if name not in self._counted or self._counted[name][0] != total:
-                self._counted[name] = (total, histogram.msb_counts())
-                recounted = True
-        return recounted
-
-    def _enough_bits(self, windows: list[Window], recounted: bool) -> BitRange:
-        """The bits that have a column. They only grow, so that nothing moves under the mouse while a window does."""
-        needed = BitRange.over([series for _, series in self._counted.values()], windows)
-        if self._bits is None or recounted:
-            return needed
-        top = max(needed.top, self._bits.top)
-        bottom = max(min(needed.bottom, self._bits.bottom), top - MOST_COLUMNS + 1)
-        return BitRange(top, bottom, needed.bottom_is_open or bottom > min(needed.bottom, self._bits.bottom))
-
-    def _fit_columns(self, bits: BitRange) -> None:
-        self._pixels = [np.zeros((0, 0), np.uint8)] * len(self._names)
-        ticks = [bit for bit in range(bits.top, bits.bottom - 1, -1) if bit % TICK_SPACING == 0]
-        label_ticks(self._bit_axis, {bits.column(bit) + 0.5: f"2^{bit}" for bit in ticks})
-        self._x.max = len(bits)
-        self._image.x = [0, len(bits)]
-        self._show_selection()
 
     def _name_ticks(self) -> dict[float, str]:
         every = -(-NAME_HEIGHT // self._row_height)
@@ -160,24 +106,11 @@ class BitHeatMap(PlanView):
 
     @guarded
     def _on_click(self, _: Any, event: dict[str, Any]) -> None:
-        if self._bits is None:
+        if self._lines is None:
             return
-        data = event["data"]
-        row = int(np.clip(len(self._names) - data["click_y"], 0, len(self._names) - 1))
-        column = int(np.clip(data["click_x"], 0, len(self._bits) - 1))
-        name = self._names[row]
+        name = self._names[cell_at(len(self._names) - event["data"]["click_y"], len(self._names))]
         self.selection = (name,)
-        self._readout.value = self._told(name, self._bits.top - column)
-
-    def _told(self, name: str, bit: int) -> str:
-        """What a cell says: tensor, bit and count."""
-        assert self._bits is not None
-        series = self._counted[name][1]
-        below = self._bits.bottom_is_open and bit == self._bits.bottom
-        values = int(self._bits.counts(series)[self._bits.column(bit)])
-        place = f"2^{bit} and below" if below else f"2^{bit}"
-        share = percent_text(values, self._counted[name][0])
-        return f"<b>{escaped(name)}</b> · {place} · {values:,} values ({share})"
+        self._readout.value = self._lines.describe(name, cell_at(event["data"]["click_x"], len(self._lines.bits)))
 
 
 def _packed(png: bytes) -> ipywidgets.Image:

@@ -14,7 +14,7 @@ import traitlets
 
 from qwidgets import schemes
 from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.pictures import BitRange, Window, levels, paint_row, stacked, to_png, window_of
+from qwidgets.pictures import BitRange, Window, levels, paint_row, stacked, superscript, to_png, window_of
 from qwidgets.plan import Plan
 from qwidgets.tuning import Format, NumberFormat, channel_msb_counts, leave_as_before, why_not_per_channel
 from qwidgets.widgets.controls import (
@@ -211,7 +211,7 @@ class ChannelMap(PlanView):
         self._figure.layout.height = f"{count * self._height + MARGIN['top'] + MARGIN['bottom']}px"
         spacing = TICK_SPACING if width <= 24 else 2 * TICK_SPACING
         ticks = [bit for bit in range(bits.top, bits.bottom - 1, -1) if bit % spacing == 0]
-        label_ticks(self._bit_axis, {bits.column(bit) + 0.5: f"2^{bit}" for bit in ticks})
+        label_ticks(self._bit_axis, {bits.column(bit) + 0.5: superscript(f"2^{bit}") for bit in ticks})
         every = -(-NUMBER_HEIGHT // self._height)
         label_ticks(self._channel_axis, {count - row - 0.5: str(row) for row in range(0, count, every)})
 
@@ -261,7 +261,7 @@ class ChannelMap(PlanView):
         column = int(np.clip(event["data"]["click_x"], 0, len(self._bits) - 1))
         self.channels = (channel,)
         counts = self._bits.counts(self._counts.iloc[channel])
-        place = f"2^{self._bits.top - column}"
+        place = superscript(f"2^{self._bits.top - column}")
         self._readout.value += f" At {place}: {counts[column]:,} of {counts.sum():,} nonzero values."
 
     @guarded

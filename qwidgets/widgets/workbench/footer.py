@@ -25,7 +25,7 @@ class Footer(SessionView):
         self._drafts = ipywidgets.HTML(layout=ipywidgets.Layout(min_width="64px"))
         self.note = text_box(
             "note",
-            layout=ipywidgets.Layout(flex="1 1 200px", max_width="380px", min_width="150px"),
+            layout=ipywidgets.Layout(flex="1 1 120px", max_width="380px", min_width="130px"),
             placeholder="what changed, and why",
         )
         self.commit = button("Commit", self._on_commit, "Make the drafts the formats that count", icon="check")
@@ -35,7 +35,7 @@ class Footer(SessionView):
         self.redo = button("Redo", self._on_redo, "Do again what was undone", icon="repeat")
         self.path = text_box(
             "file",
-            layout=ipywidgets.Layout(flex="0 1 220px", min_width="130px"),
+            layout=ipywidgets.Layout(flex="0 3 210px", min_width="90px"),
             value=f"{file_name(self.plan.network)}-plan.json",
         )
         self.save = button("Save", self._on_save, "Write formats, drafts, locks and history to the file", icon="save")
@@ -43,6 +43,7 @@ class Footer(SessionView):
             "Load", self._on_load, "Take over what the file holds; Undo takes it back", icon="folder-open"
         )
         self._done = quiet()
+        self._done.layout.min_width = "0"
         self._done.add_class("qw-one-line")
         self.add_class("qw-foot")
         moves = (self._drafts, self.note, self.commit, self.revert, self.undo, self.redo)

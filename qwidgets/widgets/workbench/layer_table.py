@@ -1,58 +1,91 @@
 """The table of layers: a row per tensor, with its format and what that does to it.
 
-It is where tensors are found, sorted, filtered, selected and locked.
+It is where tensors are found, sorted, filtered, grouped by module and selected.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import ipywidgets
 import pandas as pd
 
-from qwidgets.session import Debounce
-from qwidgets.widgets.controls import BACKGROUNDS, DRAWING, LIMITS, PlanView, escaped, guarded, problems
-from qwidgets.widgets.workbench.grid_adapter import Column, RowGrid
+from qwidgets.pictures import superscript
+from qwidgets.plan import Plan
+from qwidgets.widgets.controls import DRAWING, LIMITS, PlanView, guarded, problems, severity_of
+from qwidgets.widgets.workbench.row_list import Line, RowList
+
+HEIGHT = 320
 
 
-def _judged(number_format: str, figure: str) -> Column:
-    notable, severe = LIMITS[figure]
-    limits = [(notable, BACKGROUNDS["notable"]), (severe, BACKGROUNDS["severe"])]
-    return Column(number_format, limits, falling=severe < notable)
+class Column(NamedTuple):
+    """How a column looks.
 
+    Attributes
+    ----------
+    title, unit, about
+        What its header says, and says when it is pointed at.
+    width
+        In pixels.
+    format
+        How its numbers are written, as JavaScript's ``Intl.NumberFormat`` takes it; None for text.
+    limit
+        Which of the limits marks its numbers.
+    """
+
+    title: str
+    about: str
+    width: int = 72
+    unit: str = ""
+    format: Mapping[str, Any] | None = None
+    limit: str = ""
+
+
+PERCENT = {"maximumSignificantDigits": 3}
+DECIBELS = {"minimumFractionDigits": 1, "maximumFractionDigits": 1}
+COUNT = {"maximumFractionDigits": 0}
 
 COLUMNS = {
-    "tensor": Column(width=168),
-    "kind": Column(),
-    "state": Column(),
-    "window": Column(width=128),
-    "under %": _judged(".3~r", "underflow_percent"),
-    "over %": _judged(".3~r", "overflow_percent"),
-    "SQNR dB": _judged(".1f", "sqnr_db"),
-    "in net dB": _judged(".1f", "sqnr_db"),
-    "underflow": Column(",d"),
-    "overflow": Column(",d"),
-    "bits": Column("d"),
-    "sign": Column(),
-    "count": Column(",d"),
-    "min": Column(".3~g"),
-    "max": Column(".3~g"),
-    "adjusted": Column(),
-    "does not fit": Column(width=190),
-    "operation": Column(),
-    "layer": Column(width=130),
-    "fused": Column(width=170),
+    "tensor": Column("tensor", "The tensor's name", 200),
+    "kind": Column("kind", "What it is in the network", 76),
+    "state": Column("state", "Drafted, locked, kept in float, or unfit for the target", 72),
+    "window": Column("window", "The bits that its format keeps", 116),
+    "underflow_percent": Column("under", "Nonzero values that become zero", 72, "%", PERCENT, "underflow_percent"),
+    "overflow_percent": Column("over", "Values out of range", 64, "%", PERCENT, "overflow_percent"),
+    "sqnr_db": Column("SQNR", "Of this tensor's rounding alone", 76, "dB", DECIBELS, "sqnr_db"),
+    "in_net_db": Column("in net", "SQNR as it is computed, all formats together", 76, "dB", DECIBELS, "sqnr_db"),
+    "underflow": Column("underflow", "Nonzero values that become zero", 88, "", COUNT),
+    "overflow": Column("overflow", "Values out of range", 80, "", COUNT),
+    "word_length": Column("bits", "Word length, the sign bit counted", 52, "", COUNT),
+    "sign": Column("sign", "Whether its format has a sign", 76),
+    "count": Column("count", "Values that were counted", 96, "", COUNT),
+    "min": Column("min", "The least value", 80, "", PERCENT),
+    "max": Column("max", "The largest value", 80, "", PERCENT),
+    "adjusted": Column("adjusted", "What steps did to it", 120),
+    "misfit": Column("does not fit", "Why the target cannot take it", 190),
+    "operation": Column("operation", "What computes it", 110),
+    "layer": Column("layer", "The layer that it belongs to", 140),
+    "fused": Column("fused", "The layers that are one row with it", 170),
 }
+SHOWN = ["kind", "state", "window", "underflow_percent", "overflow_percent", "sqnr_db", "in_net_db"]
 
-ONLY: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
-    "all": lambda table: pd.Series(data=True, index=table.index),
-    "problems": problems,
-    "drafts": lambda table: table["state"].str.contains("draft"),
-    "locked": lambda table: table["state"].str.contains("locked"),
-    "adjusted": lambda table: table["adjusted"] != "",
-    "does not fit": lambda table: table["misfit"] != "",
-    "weights": lambda table: table["kind"].isin(["weight", "bias"]),
-    "activations": lambda table: table["kind"].isin(["activation", "input"]),
+Chosen = Callable[[pd.DataFrame], "pd.Series[bool]"]
+
+FILTERS: dict[str, tuple[Chosen, str]] = {
+    "problems": (problems, "No tensor has a problem: little underflow, hardly any overflow, a good SQNR."),
+    "drafts": (lambda table: table["state"].str.contains("draft"), "There is no draft."),
+    "locked": (lambda table: table["state"].str.contains("locked"), "No tensor is locked."),
+    "adjusted": (
+        lambda table: table["adjusted"] != "",
+        "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
+    ),
+    "does not fit": (lambda table: table["misfit"] != "", "Every tensor fits the target, or none is picked."),
+    "weights": (lambda table: table["kind"].isin(["weight", "bias"]), "There are no weights."),
+    "activations": (lambda table: table["kind"].isin(["activation", "input"]), "There are no activations."),
 }
+_CHANNELS = re.compile(r"\((\d+) channels?\)")
+NOTHING = "This network has no tensor that a format can be given to."
 
 
 class LayerTable(PlanView):
@@ -64,168 +97,104 @@ class LayerTable(PlanView):
         What is shown.
     selection
         Names of the tensors that are selected to begin with.
+
+    Attributes
+    ----------
+    rows
+        The list as it is in the browser.
     """
 
-    def _pace(self, draw: Callable[[], None]) -> Debounce:
-        # The browser takes longer to draw a whole table than a slider takes to move on; so the table waits for a pause.
-        return Debounce(draw, seconds=0.06, at_most=2.0)
-
-    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+    def __init__(self, plan: Plan, selection: Iterable[str] = ()) -> None:
         self._measured: dict[str, float] = {}
         self._misfits: dict[str, str] = {}
-        self._find = ipywidgets.Text(placeholder="find a tensor or a layer", layout=_sized("210px"))
-        self._only = ipywidgets.Dropdown(options=list(ONLY), description="only", layout=_sized("170px"))
-        self._only.style.description_width = "36px"
-        self._lock = ipywidgets.Button(
-            description="Lock", tooltip="Protect the selected formats", layout=_sized("84px")
-        )
-        self._count = ipywidgets.HTML()
-        self._count.add_class("qw-quiet")
-        self._find.observe(self._filter, "value")
-        self._only.observe(self._filter, "value")
-        self._lock.on_click(self._toggle_lock)
-        self._table = self._read(self.plan.names)
-        self._frame = self._shown(self._table)
-        self._grid = RowGrid(self._frame.copy(), COLUMNS, self._on_rows_selected)
-        self._empty = ipywidgets.HTML()
-        self._empty.add_class("qw-empty")
-        controls = ipywidgets.HBox([self._find, self._only, self._lock, self._count])
-        controls.add_class("qw-bar")
-        rows = ipywidgets.Box([self._grid.widget], layout=ipywidgets.Layout(height="396px"))
-        self._rows = rows
-        return controls, self._empty, rows
+        super().__init__(plan, selection)
+
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        columns = [
+            {
+                **column._asdict(),
+                "name": name,
+                "descending": column.format is not None and column.limit != "sqnr_db",
+            }
+            for name, column in COLUMNS.items()
+        ]
+        filters = [["", "all", NOTHING], *([title, title, why] for title, (_, why) in FILTERS.items())]
+        self.rows = RowList(columns=columns, filters=filters, shown=SHOWN, height=HEIGHT)
+        self.rows.observe(self._on_rows_selected, "selection")
+        self.add_class("qw-table")
+        return (self.rows,)
 
     def show_measured(self, sqnr_db: Mapping[str, float]) -> None:
-        """Fill the column "in net dB": the SQNR that each tensor was measured to have, all formats together.
+        """Fill the column "in net": the SQNR that each tensor was measured to have, all formats together.
 
         It holds for the formats that were measured; whoever fills it empties it when one of them changes.
         """
         with DRAWING:
             if sqnr_db != self._measured:
                 self._measured = dict(sqnr_db)
-                self._redraw()  # when there is time for it, as a window may be in motion
+                self.refresh()
 
     def show_misfits(self, reasons: Mapping[str, str]) -> None:
         """Mark the tensors that do not fit what the plan is for, each with the reason."""
         with DRAWING:
             if reasons != self._misfits:
                 self._misfits = dict(reasons)
-                self._table["misfit"] = self._misfit_column(self._table.index)
-                self._frame = self._shown(self._table)
-                self._show_rows()
+                self.refresh()
 
     def _show(self, changed: frozenset[str]) -> None:
-        names = [name for name in self.plan.names if name in changed]
-        part = self._read(names)
-        if len(names) == len(self._table):
-            self._table, self._frame = part, self._shown(part)
-        elif names:
-            # Reading all figures anew would take longer than all the rest together.
-            self._table, self._frame = _updated(self._table, part), _updated(self._frame, self._shown(part))
-        self._frame["in net dB"] = self._measured_column(self._frame.index)
-        self._show_rows()
+        lines = self._lines([name for name in self.plan.names if name in changed])
+        if len(lines) == len(self.plan.names):
+            self.rows.show_rows(lines)
+        else:
+            self.rows.change(lines)
 
     def _show_selection(self) -> None:
-        self._grid.select(self.selection)
-        locked = bool(self.selection) and set(self.selection) <= self.plan.locked
-        self._lock.disabled = not self.selection
-        self._lock.description = "Unlock" if locked else "Lock"
+        self.rows.selection = list(self.selection)
 
-    def _show_rows(self) -> None:
-        chosen = ONLY[self._only.value](self._table)
-        wanted = self._find.value.strip().casefold()
-        if wanted:
-            text = self._table.index + "\n" + self._table["layer"] + "\n" + self._table["fused"]
-            chosen &= text.str.casefold().str.contains(wanted, regex=False)
-        table = self._table[chosen]
-        self._grid.show(self._frame[chosen])
-        everything = len(table) == len(self._table)
-        self._count.value = (
-            f"{len(self._table)} tensors" if everything else f"{len(table)} of {len(self._table)} tensors"
-        )
-        self._rows.layout.display = None if len(table) else "none"
-        self._empty.value = "" if len(table) else self._why_empty()
-        self._show_selection()
-
-    def _why_empty(self) -> str:
-        if not len(self._table):
-            return "This network has no tensor that a format can be given to."
-        if self._find.value.strip():
-            return f"Nothing matches “{escaped(self._find.value)}” among {self._only.value}."
-        return {
-            "problems": "No tensor has a problem: little underflow, hardly any overflow, a good SQNR.",
-            "drafts": "There is no draft.",
-            "locked": "No tensor is locked.",
-            "adjusted": "No tensor is adjusted: equalized, bias corrected, or rounded adaptively.",
-            "does not fit": "Every tensor fits the target, or none is picked.",
-        }.get(self._only.value, f"There are no {self._only.value}.")
-
-    def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The plan's table with the columns in the order in which the eye needs them, numbers as floats."""
-        sign = table["signed"].map({True: "signed", False: "unsigned"}, na_action="ignore")
-        frame = pd.DataFrame(
-            {
-                "tensor": table.index,
-                "kind": table["kind"],
-                "state": [
-                    ", ".join(filter(None, (state, "no fit" if misfit else "")))
-                    for state, misfit in zip(table["state"], table["misfit"], strict=True)
-                ],
-                "window": table["window"].str.replace(r"\((\d+) channels?\)", r"×\1", regex=True),
-                "under %": table["underflow_percent"],
-                "over %": table["overflow_percent"],
-                "SQNR dB": table["sqnr_db"],
-                "in net dB": self._measured_column(table.index),
-                "underflow": table["underflow"],
-                "overflow": table["overflow"],
-                "bits": table["word_length"],
-                "sign": sign.astype(object).where(sign.notna(), ""),
-                "count": table["count"],
-                "min": table["min"],
-                "max": table["max"],
-                "adjusted": table["adjusted"],
-                "does not fit": table["misfit"],
-                "operation": table["operation"],
-                "layer": table["layer"],
-                "fused": table["fused"],
-            },
-            index=table.index,
-        )
-        return frame.astype(
-            {name: "object" if column.format is None else "float64" for name, column in COLUMNS.items()}
-        )
-
-    def _read(self, names: Iterable[str]) -> pd.DataFrame:
-        """The plan's table, and why what does not fit does not."""
+    def _lines(self, names: Iterable[str]) -> list[Line]:
         table = self.plan.table(names)
-        return table.assign(misfit=self._misfit_column(table.index))
-
-    def _misfit_column(self, names: "pd.Index[str]") -> "pd.Series[str]":
-        return pd.Series([self._misfits.get(name, "") for name in names], index=names, dtype="str")
-
-    def _measured_column(self, names: "pd.Index[str]") -> "pd.Series[float]":
-        return pd.Series([self._measured.get(name, math.nan) for name in names], index=names, dtype="float64")
+        table = table.assign(
+            misfit=[self._misfits.get(name, "") for name in table.index],
+            in_net_db=[self._measured.get(name, math.nan) for name in table.index],
+        )
+        tags = {title: chosen(table) for title, (chosen, _) in FILTERS.items()}
+        lines: list[Line] = []
+        for row in table.reset_index(names="tensor").to_dict("records"):
+            name = str(row["tensor"])
+            lines.append(
+                {
+                    "name": name,
+                    "layer": row["layer"],
+                    "cells": {column: _cell(column, row) for column in COLUMNS if column != "tensor"},
+                    "marks": _marks(row),
+                    "tags": [title for title, kept in tags.items() if kept[name]],
+                }
+            )
+        return lines
 
     @guarded
-    def _filter(self, _: object) -> None:
-        self._show_rows()
-
-    @guarded
-    def _on_rows_selected(self, names: tuple[str, ...]) -> None:
-        self.selection = names
-
-    @guarded
-    def _toggle_lock(self, _: object) -> None:
-        if set(self.selection) <= self.plan.locked:
-            self.plan.unlock(*self.selection)
-        else:
-            self.plan.lock(*self.selection)
+    def _on_rows_selected(self, event: Any) -> None:
+        self.selection = tuple(event.new)
 
 
-def _sized(width: str) -> ipywidgets.Layout:
-    return ipywidgets.Layout(width=width)
+def _cell(column: str, row: Mapping[Any, Any]) -> str | float | None:
+    """What a cell holds, as JSON can say it."""
+    if column == "window":
+        return superscript(_CHANNELS.sub(r"×\1", row["window"]))
+    if column == "state":
+        return ", ".join(filter(None, (row["state"], "no fit" if row["misfit"] else "")))
+    if column == "sign":
+        return "" if pd.isna(row["signed"]) else "signed" if row["signed"] else "unsigned"
+    value = row[column]
+    if COLUMNS[column].format is None:
+        return str(value)
+    if pd.isna(value):
+        return None
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return float(value)
 
 
-def _updated(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
-    """A table with some rows anew. Assigning them fails in pandas 3 where some of their numbers are missing."""
-    return pd.concat([table.drop(index=part.index), part]).reindex(table.index)
+def _marks(row: Mapping[Any, Any]) -> dict[str, str]:
+    marks = {name: severity_of(c.limit, float(row[name])) for name, c in COLUMNS.items() if c.limit in LIMITS}
+    return {name: mark for name, mark in marks.items() if mark}

@@ -43,37 +43,22 @@ def figures(
     without: tuple[str, str] = ("float", "float"),
 ) -> str:
     """The table under the editor, as HTML; ``without`` says what there is where there is no preview."""
-    worst, largest = ("lowest SQNR", "largest error") if several else ("SQNR", "largest error")
+    worst, largest = ("lowest SQNR", "max error") if several else ("SQNR", "max error")
     lines: list[tuple[str, Callable[[Preview], str], str]] = [
-        ("underflow", lambda p: _count(p, p.underflow), _more(draft, committed, "underflow")),
-        ("overflow", lambda p: _count(p, p.overflow), _more(draft, committed, "overflow")),
+        ("underflow", lambda p: _count(p, p.underflow), _change(draft, committed, "underflow")),
+        ("overflow", lambda p: _count(p, p.overflow), _change(draft, committed, "overflow")),
         ("in range", lambda p: _count(p, p.count - p.underflow - p.overflow, bound="at least"), ""),
-        (worst, lambda p: _estimate(p.sqnr_db, "dB"), _better(draft, committed)),
-        (largest, lambda p: _estimate(p.max_error), _larger(draft, committed)),
+        (worst, lambda p: _estimate(p.sqnr_db, "dB"), _change(draft, committed, "sqnr_db")),
+        (largest, lambda p: _estimate(p.max_error), _change(draft, committed, "max_error")),
     ]
     now = "draft" if is_draft else "now"
-    head = f"<thead><tr><th></th><th>{now}</th><th>committed</th><th></th></tr></thead>"
+    head = f"<thead><tr><td></td><th>{now}</th><th>committed</th><th>change</th></tr></thead>"
     rows = "".join(
         f"<tr><th scope='row'>{name}</th><td>{_of(figure, draft, without[0])}</td>"
         f"<td>{_of(figure, committed, without[1])}</td><td>{escaped(words)}</td></tr>"
         for name, figure, words in lines
     )
     return f"<table class='qw-figures'>{head}<tbody>{rows}</tbody></table>"
-
-
-def difference(draft: Preview | None, committed: Preview | None) -> str:
-    """How a draft differs from what is committed, in a sentence.
-
-    Examples
-    --------
-    >>> difference(Preview(100, 30, 0, 0.1, 10.0, 1.0, True), Preview(100, 10, 2, 0.1, 30.5, 1.0, True))
-    '20 more underflow, 2 fewer overflow, SQNR 20.5 dB worse'
-    """
-    if draft is None or committed is None:
-        return ""
-    words = [_more(draft, committed, "underflow"), _more(draft, committed, "overflow"), _better(draft, committed)]
-    words[2] = f"SQNR {words[2]}" if words[2] else ""
-    return ", ".join(filter(None, words)) or "no difference that was counted"
 
 
 def _of(figure: Callable[[Preview], str], preview: Preview | None, without: str) -> str:
@@ -90,29 +75,22 @@ def _estimate(value: float, unit: str = "") -> str:
     return f"≈ {text}" if math.isfinite(value) and value != 0 else text
 
 
-def _more(draft: Preview | None, committed: Preview | None, name: str) -> str:
+def _change(draft: Preview | None, committed: Preview | None, figure: str) -> str:
+    """How a figure of a draft differs from what is committed, with its sign; "" where it does not."""
+    change = _difference(draft, committed, figure)
+    if not change or draft is None or committed is None:
+        return ""
+    sign = "+" if change > 0 else "\u2212"
+    if figure in ("underflow", "overflow"):
+        return f"{'' if draft.exact and committed.exact else '≈ '}{sign}{abs(change):,}"
+    return f"{sign}{number_text(abs(change), 'dB' if figure == 'sqnr_db' else '')}"
+
+
+def _difference(draft: Preview | None, committed: Preview | None, figure: str) -> float:
+    """How much larger a draft's figure is; 0 where that is not worth a word, or one of the two is not there."""
     if draft is None or committed is None:
-        return ""
-    change = getattr(draft, name) - getattr(committed, name)
-    if not change:
-        return ""
-    about = "" if draft.exact and committed.exact else "about "
-    return f"{about}{abs(change):,} {'more' if change > 0 else 'fewer'} {name}"
-
-
-def _better(draft: Preview | None, committed: Preview | None) -> str:
-    if draft is None or committed is None:
-        return ""
-    change = draft.sqnr_db - committed.sqnr_db
-    if not abs(change) >= 0.05:  # NaN, where both are infinite
-        return ""
-    return f"{number_text(abs(change), 'dB')} {'better' if change > 0 else 'worse'}"
-
-
-def _larger(draft: Preview | None, committed: Preview | None) -> str:
-    if draft is None or committed is None:
-        return ""
-    change = draft.max_error - committed.max_error
-    if not abs(change) > 1e-3 * committed.max_error:
-        return ""
-    return f"{number_text(abs(change))} {'larger' if change > 0 else 'smaller'}"
+        return 0
+    before: float = getattr(committed, figure)
+    change: float = getattr(draft, figure) - before
+    least = {"sqnr_db": 0.05, "max_error": 1e-3 * before}.get(figure, 0)
+    return change if abs(change) > least else 0  # NaN, where both are infinite, is no change

@@ -64,8 +64,8 @@ class WindowEditor(PlanView):
         self._silence = Silence()
         self._title = ipywidgets.HTML()
         self._title.layout.flex = "1 1 200px"
-        self._previous = button("Previous", lambda _: self._step(-1), "Previous tensor", icon="arrow-left")
-        self._next = button("Next", lambda _: self._step(1), "Next tensor", icon="arrow-right")
+        self._previous = button("", lambda _: self._step(-1), "Previous tensor", icon="arrow-left")
+        self._next = button("", lambda _: self._step(1), "Next tensor", icon="arrow-right")
         self._lock = checkbox("locked", self._on_lock)
         self._float = checkbox("keep float", self._on_float)
         self._accumulator = checkbox(
@@ -80,15 +80,19 @@ class WindowEditor(PlanView):
         self._empty = ipywidgets.HTML(
             "<span class='qw-quiet'>Select a tensor to see its bits and move its window.</span>"
         )
-        left = ipywidgets.VBox([self._bars.widget, self._controls.sliders, self._controls.boxes])
-        right = ipywidgets.VBox([self._controls.choices, self._controls.notation, self._figures])
-        for column, basis in ((left, "460px"), (right, "400px"), (self._channels, "400px")):
-            column.layout.flex, column.layout.min_width, column.layout.max_width = f"1 1 {basis}", "0", "100%"
-            column.add_class("qw-column")
+        left = ipywidgets.VBox([self._bars.widget, self._controls.sliders])
+        right = ipywidgets.VBox([self._controls.boxes, self._controls.choices, self._controls.notation])
+        parts = (
+            (left, "1.4 1 266px", "200px"),
+            (self._figures, "0.5 0 344px", "max-content"),
+            (right, "1 0 232px", "0"),
+        )
+        for column, flex, least in parts:
+            column.layout.flex, column.layout.min_width = flex, least
         head = bar(self._title, self._previous, self._next, self._accumulator, self._float, self._lock)
-        columns = ipywidgets.HBox([left, right, self._channels])
-        columns.layout.flex_flow = "row wrap"
-        self._panel = ipywidgets.VBox([head, columns])
+        columns = ipywidgets.HBox([left, self._figures, right])
+        columns.add_class("qw-columns")
+        self._panel = ipywidgets.VBox([head, columns, self._channels])
         self._place = ipywidgets.VBox([self._empty])
         return (self._place,)
 

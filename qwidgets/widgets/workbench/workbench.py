@@ -7,10 +7,11 @@ import ipywidgets
 import traitlets
 from torch import nn
 
+from qwidgets.errors import PlanError
 from qwidgets.plan import Plan
 from qwidgets.session import Evaluate, Listener, Pace, Session, Throttle, Tuning
 from qwidgets.widgets.controls import DRAWING, PlanView, View, close_tree, drawing, known_names, plan_page, quiet, share
-from qwidgets.widgets.workbench.bit_heat_map import BitHeatMap
+from qwidgets.widgets.workbench.aligned_heat_map import AlignedHeatMap
 from qwidgets.widgets.workbench.footer import Footer
 from qwidgets.widgets.workbench.header import Header
 from qwidgets.widgets.workbench.layer_table import LayerTable
@@ -18,6 +19,11 @@ from qwidgets.widgets.workbench.panel import PANELS
 
 LOG = "Log"
 SECONDS_BETWEEN_COUNTS = 0.4
+
+HEIGHT, LEAST_HEIGHT = 632, 480
+"""Of the whole, in pixels: what a laptop's notebook has room for, and what the controls need."""
+REST = 383
+"""Pixels that are not the list's."""
 
 
 class Workbench(View, Listener):
@@ -42,6 +48,8 @@ class Workbench(View, Listener):
     validation
         Batches to validate with, that can be read again and again. Without them it is ``data``, or what was held back
         where ``data`` can be read only once.
+    height
+        In pixels; a taller one shows more tensors.
 
     Attributes
     ----------
@@ -80,7 +88,12 @@ class Workbench(View, Listener):
         data: Iterable[Any] | None = None,
         evaluate: Evaluate | None = None,
         validation: Iterable[Any] | None = None,
+        *,
+        height: int = HEIGHT,
     ) -> None:
+        if not isinstance(height, int) or height < LEAST_HEIGHT:
+            raise PlanError(f"height must be a whole number of pixels, {LEAST_HEIGHT} or more, not {height!r:.80}")
+        self._height = height
         self.session = Session(model, data, evaluate, validation, self)
         super().__init__()
         self._displays: list[Any] = []
@@ -114,7 +127,9 @@ class Workbench(View, Listener):
 
     def _show_plan(self, plan: Plan) -> None:
         self.set_trait("plan", plan)
-        self.table, self.heat_map = LayerTable(plan), BitHeatMap(plan)
+        self.table = LayerTable(plan)
+        self.table.rows.height = self._height - REST
+        self.heat_map = AlignedHeatMap(plan, self.table.rows)
         self.footer = Footer(self.session)
         self.panels = {title: make(self.session) for title, make in PANELS.items()}
         self.tabs = ipywidgets.Tab(list(self.panels.values()), titles=list(self.panels), selected_index=0)

@@ -1,0 +1,109 @@
+"""The bit heat map beside a list of tensors: each line of the one is a line of the other, wherever it is scrolled to.
+
+The figure is bqplot's. Which lines are seen, and where, the list says in the browser; the kernel paints what changed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import bqplot
+import ipywidgets
+import numpy as np
+
+from qwidgets.pictures import palette
+from qwidgets.plan import Plan
+from qwidgets.widgets.controls import PlanView, guarded, label_ticks, labelled_axis, quiet
+from qwidgets.widgets.workbench.bit_lines import BitLines, cell_at
+from qwidgets.widgets.workbench.row_list import RowList
+
+HEADER = 28
+MARGIN = {"top": HEADER, "bottom": 0, "left": 8, "right": 8}
+MOST_TICKS = 8
+ABOUT = "Click a line to select its tensor and read out a bit."
+
+
+class AlignedHeatMap(PlanView):
+    """Every tensor a line, every power of two a column; a click selects the tensor and reads out the bit.
+
+    Parameters
+    ----------
+    plan
+        What is shown.
+    rows
+        The list that it follows.
+    selection
+        Names of the tensors that are selected to begin with.
+
+    Attributes
+    ----------
+    figure, image
+        bqplot's.
+    readout
+        What a cell that was clicked says.
+    """
+
+    def __init__(self, plan: Plan, rows: RowList, selection: Iterable[str] = ()) -> None:
+        self._rows = rows
+        super().__init__(plan, selection)
+
+    def _build(self) -> tuple[ipywidgets.Widget, ...]:
+        self._lines: BitLines | None = None if self.plan.calibration is None else BitLines(self.plan, 1)
+        self._x = bqplot.LinearScale(min=0, max=1)
+        self._y = bqplot.LinearScale(min=-1, max=0)
+        picture = ipywidgets.Image(value=b"", format="png")
+        self.image = bqplot.Image(
+            image=picture, scales={"x": self._x, "y": self._y}, x=[0, 1], y=[-1, 0], pixelated=True
+        )
+        self.image.on_element_click(self._on_click)
+        self._bit_axis = labelled_axis(self._x, "top")
+        self.figure = bqplot.Figure(
+            marks=[self.image],
+            axes=[self._bit_axis],
+            fig_margin=MARGIN,
+            padding_y=0.0,
+            animation_duration=0,
+            display_toolbar=False,
+            min_aspect_ratio=0.01,
+            max_aspect_ratio=100,
+            layout=ipywidgets.Layout(width="100%", min_width="0", height=f"{self._rows.height}px"),
+        )
+        self._rows.palette = [int(part) for part in palette().ravel()]
+        self._rows.picture, self._rows.mark, self._rows.scale = picture, self.image, self._y
+        self.readout = quiet(ABOUT)
+        self.readout.add_class("qw-one-line")
+        self.readout.add_class("qw-readout")
+        frame = ipywidgets.Box([self.figure])
+        frame.add_class("qw-heat")
+        self.add_class("qw-aligned")
+        return self.readout, frame
+
+    def _show(self, changed: frozenset[str]) -> None:
+        if self._lines is None:
+            self.readout.value = (
+                "This plan has no calibration, so there is nothing to draw; Plan.load(path, calibration)."
+            )
+            return
+        if not self.plan.names:
+            return
+        if self._lines.paint(changed):
+            width = len(self._lines.bits)
+            self._x.max = width
+            self.image.x = [0, width]
+            label_ticks(self._bit_axis, self._lines.ticks(MOST_TICKS))
+            self._rows.show_strips(np.concatenate([self._lines.lines[name] for name in self.plan.names]))
+        else:
+            self._rows.change([], {name: self._lines.lines[name][0] for name in changed})
+
+    def _show_selection(self) -> None:
+        if len(self.selection) != 1:
+            self.readout.value = f"{len(self.selection)} tensors selected" if self.selection else ABOUT
+
+    @guarded
+    def _on_click(self, _: Any, event: dict[str, Any]) -> None:
+        if self._lines is None or not self._rows.order:
+            return
+        name = self._rows.order[cell_at(-event["data"]["click_y"], len(self._rows.order))]
+        if name:
+            self.selection = (name,)
+            column = cell_at(event["data"]["click_x"], len(self._lines.bits))
+            self.readout.value = self._lines.describe(name, column)

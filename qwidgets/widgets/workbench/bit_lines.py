@@ -1,0 +1,89 @@
+"""The bits of a plan's tensors as lines of pixels, under their windows, in columns that stay where they are."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from qwidgets.pictures import MOST_COLUMNS, BitRange, Pixels, Window, levels, paint_row, superscript, window_of
+from qwidgets.plan import Plan
+from qwidgets.widgets.controls import escaped, percent_text
+
+
+class BitLines:
+    """Lines of pixels of a plan's tensors.
+
+    Parameters
+    ----------
+    plan
+        It must have a calibration.
+    height
+        Of a line, in pixels.
+
+    Attributes
+    ----------
+    bits
+        The bits that have a column. They only grow, so that nothing moves under the mouse while a window does.
+    lines
+        By the tensor's name, indices into the palette.
+    """
+
+    def __init__(self, plan: Plan, height: int) -> None:
+        self.bits = BitRange(0, 0)
+        self.lines: dict[str, Pixels] = {}
+        self._plan, self._height = plan, height
+        self._counted: dict[str, tuple[int, Any]] = {}
+
+    def paint(self, changed: Iterable[str]) -> bool:
+        """Paint tensors anew, all of them where other bits must have columns; say whether that was so."""
+        recounted = self._count(changed)
+        windows = {name: window_of(self._plan[name]) for name in self._plan.names}
+        committed = {name: window_of(self._plan.committed[name]) for name in self._plan.names}
+        bits = self._enough_bits([*windows.values(), *committed.values()], recounted)
+        anew = bits != self.bits or not self.lines
+        if anew:
+            self.bits, changed = bits, self._plan.names
+        for name in changed:
+            level = levels(bits.counts(self._counted[name][1]))
+            self.lines[name] = paint_row(level, bits, windows[name], committed[name], self._height)
+        return anew
+
+    def describe(self, name: str, column: int) -> str:
+        """What a cell says, as HTML: tensor, bit and count."""
+        bit = self.bits.top - column
+        total, series = self._counted[name]
+        below = self.bits.bottom_is_open and bit == self.bits.bottom
+        values = int(self.bits.counts(series)[column])
+        place = superscript(f"2^{bit}") + (" and below" if below else "")
+        return f"<b>{escaped(name)}</b> · {place} · {values:,} values ({percent_text(values, total)})"
+
+    def ticks(self, most: int) -> dict[float, str]:
+        """The labels of the columns' middles, so many at most, by their place."""
+        spacing = next(step for step in (1, 2, 4, 8, 16) if len(self.bits) / step <= most or step == 16)
+        bits = [bit for bit in range(self.bits.top, self.bits.bottom - 1, -1) if bit % spacing == 0]
+        return {self.bits.column(bit) + 0.5: superscript(f"2^{bit}") for bit in bits}
+
+    def _count(self, names: Iterable[str]) -> bool:
+        """Read the counts of tensors of which more values were counted, and say whether there are any."""
+        recounted = False
+        assert self._plan.calibration is not None
+        for name in names:
+            histogram = self._plan.calibration[name]
+            total = histogram.count
+            if name not in self._counted or self._counted[name][0] != total:
+                self._counted[name] = (total, histogram.msb_counts())
+                recounted = True
+        return recounted
+
+    def _enough_bits(self, windows: list[Window], recounted: bool) -> BitRange:
+        needed = BitRange.over([series for _, series in self._counted.values()], windows)
+        if not self.lines or recounted:
+            return needed
+        top = max(needed.top, self.bits.top)
+        bottom = max(min(needed.bottom, self.bits.bottom), top - MOST_COLUMNS + 1)
+        return BitRange(top, bottom, needed.bottom_is_open or bottom > min(needed.bottom, self.bits.bottom))
+
+
+def cell_at(value: float, count: int) -> int:
+    """The row or column of a place in a picture of so many."""
+    return int(np.clip(value, 0, max(count - 1, 0)))
