@@ -49,6 +49,36 @@ def problems(table: pd.DataFrame) -> "pd.Series[bool]":
     return flagged
 
 
+def first_to_look_at(table: pd.DataFrame) -> tuple[str, str]:
+    """The row of a plan's table that deserves attention most, and why; of equals the one with the lowest SQNR.
+
+    Examples
+    --------
+    >>> columns = {"underflow_percent": [0.5, 21.0], "overflow_percent": [0.0, 0.0], "sqnr_db": [38.0, 24.0]}
+    >>> first_to_look_at(pd.DataFrame(columns, index=["conv.weight", "conv"]))
+    ('conv', '21 % of its values underflow')
+    >>> first_to_look_at(pd.DataFrame(columns, index=["conv.weight", "conv"]).iloc[:1])
+    ('conv.weight', 'its SQNR is the lowest, 38.0 dB, and no tensor has a problem')
+    """
+    figures = {str(name): {column: float(row[column]) for column in LIMITS} for name, row in table.iterrows()}
+    sqnr = {name: math.inf if math.isnan(row["sqnr_db"]) else row["sqnr_db"] for name, row in figures.items()}
+    severities: list[Severity] = ["severe", "notable"]
+    for severity in severities:
+        bad = {name: [c for c in LIMITS if severity_of(c, row[c]) == severity] for name, row in figures.items()}
+        if any(bad.values()):
+            name = min((name for name in bad if bad[name]), key=sqnr.__getitem__)
+            return name, ", ".join(_WHY[column].format(number_text(figures[name][column])) for column in bad[name])
+    name = min(sqnr, key=sqnr.__getitem__)
+    return name, f"its SQNR is the lowest, {number_text(sqnr[name], 'dB')}, and no tensor has a problem"
+
+
+_WHY = {
+    "underflow_percent": "{} % of its values underflow",
+    "overflow_percent": "{} % of its values overflow",
+    "sqnr_db": "its SQNR is {} dB",
+}
+
+
 def superscript(text: str) -> str:
     """A window or a power as it is printed, with real superscripts.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from qwidgets.errors import CalibrationError, CaptureError, DataError, PlanError
+from qwidgets.pictures import first_to_look_at
 from qwidgets.plan import Plan
 from qwidgets.widgets import Workbench
 from tests.waiting import LONG, until
@@ -82,6 +83,29 @@ def test_it_calibrates_proposes_and_commits() -> None:
     assert plan.calibration["input"].count == 3 * 16 * 4
     assert "Sequential cpu · 3 batches · 7 tensors" in re.sub(r"\s+", " ", text_of(workbench))
     assert workbench.problem is None
+
+
+def test_what_deserves_attention_first_is_selected_and_the_reason_told() -> None:
+    model = network()
+    with torch.no_grad():
+        model.get_submodule("2").get_parameter("weight").view(-1)[0] = 1000.0  # all others are lost beside it
+    workbench = Workbench(model, batches())
+    plan = finished(workbench)
+    name, why = first_to_look_at(plan.table())
+    assert name in ("2.weight", "2")
+    assert "underflow" in why
+    assert workbench.selection == (name,)
+    assert workbench.heat_map.readout.value == f"Look first at <b>{name}</b>: {why}"
+
+
+def test_who_has_begun_to_work_is_left_where_he_is() -> None:
+    data = Gate(batches())
+    workbench = Workbench(network(), data)
+    until(lambda: workbench.plan is not None)
+    workbench.selection = ("2.bias",)
+    data.open.release(5)
+    finished(workbench)
+    assert workbench.selection == ("2.bias",)
 
 
 def test_the_notebook_stays_alive_and_the_plan_is_there_while_it_calibrates() -> None:

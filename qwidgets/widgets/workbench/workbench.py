@@ -8,9 +8,21 @@ import traitlets
 from torch import nn
 
 from qwidgets.errors import PlanError
+from qwidgets.pictures import first_to_look_at
 from qwidgets.plan import Plan
 from qwidgets.session import Evaluate, Listener, Pace, Session, Throttle, Tuning
-from qwidgets.widgets.controls import DRAWING, PlanView, View, close_tree, drawing, known_names, plan_page, quiet, share
+from qwidgets.widgets.controls import (
+    DRAWING,
+    PlanView,
+    View,
+    close_tree,
+    drawing,
+    escaped,
+    known_names,
+    plan_page,
+    quiet,
+    share,
+)
 from qwidgets.widgets.workbench.aligned_heat_map import AlignedHeatMap
 from qwidgets.widgets.workbench.footer import Footer
 from qwidgets.widgets.workbench.header import Header
@@ -186,6 +198,15 @@ class Workbench(View, Listener):
             return
         self._count.flush()
         self._update_static_page()
+        if problem is None:
+            self._show_where_to_begin(self.session.state.plan)
+
+    def _show_where_to_begin(self, plan: Plan) -> None:
+        """Select what deserves attention first and say why, unless the person has begun already."""
+        if plan.names and self.selection == plan.names[:1] and not plan.drafts:
+            name, why = first_to_look_at(plan.table())
+            self.selection = (name,)
+            self.heat_map.readout.value = f"Look first at <b>{escaped(name)}</b>: {escaped(why)}"
 
     @drawing
     def on_measured(self) -> None:
