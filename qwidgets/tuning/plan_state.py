@@ -158,7 +158,7 @@ class PlanState(FormatState):
         return plan_table.diff(self, other)
 
     def _repr_html_(self) -> str:
-        return plan_table.table(self, self.names).to_html(escape=True, max_rows=20)
+        return plan_table.table(self, self.names)._repr_html_()
 
     # Copies and files
 

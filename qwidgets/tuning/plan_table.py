@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from qwidgets.shown_table import ShownTable
+
 if TYPE_CHECKING:
     from qwidgets.tuning.plan_state import PlanState
 
@@ -35,12 +37,12 @@ COLUMNS = {
 """The columns of :meth:`qwidgets.plan.Plan.table` and their types: text is never missing, numbers may be."""
 
 
-def table(plan: "PlanState", names: Iterable[str]) -> pd.DataFrame:
+def table(plan: "PlanState", names: Iterable[str]) -> ShownTable:
     """A row per tensor; see :meth:`qwidgets.plan.Plan.table`."""
     names = tuple(names)
     records = [_facts(plan, name) | _format(plan, name) for name in names]
     index = pd.Index(names, name="name", dtype="str")
-    return pd.DataFrame(records, columns=list(COLUMNS), index=index).astype(COLUMNS)
+    return ShownTable(records, columns=list(COLUMNS), index=index).astype(COLUMNS)
 
 
 def diff(plan: "PlanState", other: "PlanState") -> pd.DataFrame:
@@ -52,7 +54,7 @@ def diff(plan: "PlanState", other: "PlanState") -> pd.DataFrame:
         for name in names
         if name not in both or plan[name] != other[name]
     ]
-    return pd.DataFrame.from_records(differing, columns=["name", "this", "other"], index="name")
+    return ShownTable.from_records(differing, columns=["name", "this", "other"], index="name")
 
 
 def _facts(plan: "PlanState", name: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from qwidgets.feeding import Fed, fed, not_fed
 from qwidgets.formats import AccumulatorFormat
 from qwidgets.network import Network, Operation, evaluate, unwrapped
+from qwidgets.shown_table import ShownTable
 from qwidgets.simulation import Parameter, QuantizedNetwork, captured
 from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState
 from qwidgets.validation.class_axis import class_axis
@@ -190,7 +191,7 @@ def _table(
         for row in network.rows
     )
     integers = ("float_bytes", "quantized_bytes", "accumulator_overflows")
-    return pd.DataFrame.from_records(records, index="name").astype(dict.fromkeys(integers, "Int64"))
+    return ShownTable.from_records(records, index="name").astype(dict.fromkeys(integers, "Int64"))
 
 
 def _reasons(quantized: QuantizedNetwork, formats: Mapping[str, Format]) -> dict[str, str]:

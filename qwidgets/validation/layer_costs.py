@@ -14,10 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils.flop_counter import FlopCounterMode
 
 from qwidgets.errors import CaptureError
 from qwidgets.network import Network, Operation, evaluate
+from qwidgets.shown_table import ShownTable
 from qwidgets.simulation import captured
 from qwidgets.tuning import Format, PlanState
 from qwidgets.validation.sizes import FLOAT_BYTES, packed
@@ -95,7 +95,7 @@ def cost(model: nn.Module, plan: PlanState) -> pd.DataFrame:
     # What several layers share, and what one gives and the next reads, is moved each time.
     touched = sum(record["quantized_bytes"] + record["input_bytes"] + record["output_bytes"] for record in records)
     whole["intensity"] = whole["operations"] / touched if touched else math.nan
-    return pd.DataFrame.from_records([whole, *records], index="name")
+    return ShownTable.from_records([whole, *records], index="name")
 
 
 @dataclass
@@ -123,6 +123,9 @@ class _Counting:
 
     def run(self, leaves: list[Any]) -> None:
         """Run it for the flat arguments of a call."""
+        # Imported here: it brings Triton, which nothing else that is imported needs.
+        from torch.utils.flop_counter import FlopCounterMode
+
         values: dict[Operation, Any] = {}
         before = 0
         with FlopCounterMode(display=False, custom_mapping=_VECTOR_PRODUCTS) as counter:

@@ -9,6 +9,7 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.progress import OnProgress, Progress, Stopped
+from qwidgets.shown_table import ShownTable
 from qwidgets.tuning import PlanState
 from qwidgets.validation.metrics import Metric
 from qwidgets.validation.row_ablation import RowAblation
@@ -100,7 +101,7 @@ def sensitivity(
                     measured[name].update({f"{word}_{figure}": number for figure, number in figures.items()})
             bar.step()
     columns = [f"{word}_{name}" for name in study.names for word in ("alone", "without")]
-    table = pd.DataFrame(
+    table = ShownTable(
         [
             [row.name, row.kind, str(plan.committed[row.name] or "float")]
             + [measured[row.name].get(column, math.nan) for column in columns]
