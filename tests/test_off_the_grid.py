@@ -52,6 +52,9 @@ def counted(values: Values, fmt: FixedPoint) -> tuple[int, int]:
 @example([5e-324, 0.5], FixedPoint(8, -12, rounding="ceil"))
 @example([5e-324, -0.5], FixedPoint(8, 160))
 @example([2.0**131], FixedPoint(8, -123))
+@example([-5e-324], FixedPoint(1, -100, False, "floor"))
+@example([5e-324], FixedPoint(8, -100, True, "ceil"))
+@example([-5e-324], FixedPoint(8, -100, True, "floor"))
 def test_a_preview_is_exact_or_a_bound_that_is_told_as_one(numbers: list[float], fmt: FixedPoint) -> None:
     values = np.array(numbers)
     preview = BitHistogram().update(values).preview(fmt)

@@ -19,6 +19,8 @@ from qwidgets.histograms.kernels.table import Counts
 
 Floats = npt.NDArray[np.float64]
 
+SMALLEST = 5e-324
+
 # Rounding of a magnitude; what a rounding means for it depends on the sign of the value.
 TIE_UP, TIE_EVEN, TIE_DOWN, DOWN, UP = range(5)
 ON_MAGNITUDES = {
@@ -273,7 +275,7 @@ def _bin_error(
     """Give the mean squared and the largest error of magnitudes evenly spread from ``near`` to ``far``."""
     width = far - near
     middle = near + 0.5 * width
-    code = _round_magnitude(middle / step, rounding)
+    code = _steps(middle, step, rounding)
     if code < outside:
         if width >= step:
             half = rounding <= TIE_DOWN
@@ -295,9 +297,13 @@ def _bin_error(
 
 
 @compiled
-def _round_magnitude(magnitude: float, rounding: int) -> float:
-    whole: float = np.floor(magnitude)
-    rest = magnitude - whole  # exact
+def _steps(magnitude: float, step: float, rounding: int) -> float:
+    """Give how many steps a magnitude is rounded to."""
+    scaled = magnitude / step
+    if scaled == 0.0 and magnitude > 0.0:
+        scaled = SMALLEST  # less than a float64 can hold, and yet not zero: floor takes it to a whole step
+    whole: float = np.floor(scaled)
+    rest = scaled - whole  # exact
     if rounding == TIE_UP:
         up = rest >= 0.5
     elif rounding == TIE_EVEN:
@@ -314,7 +320,7 @@ def _first_reaching(magnitudes: Floats, first: int, end: int, step: float, round
     """Find the first of ascending magnitudes whose rounded value is at least ``code`` steps."""
     while first < end:
         middle = (first + end) // 2
-        if _round_magnitude(magnitudes[middle] / step, rounding) >= code:
+        if _steps(magnitudes[middle], step, rounding) >= code:
             end = middle
         else:
             first = middle + 1
