@@ -93,9 +93,10 @@ def test_one_window_for_all_and_one_a_channel_again(digits: NotebookPage) -> Non
     expect(editor(digits).locator(".qw-heat")).to_have_count(0)
     editor(digits).get_by_label("show channels").check()
     expect(editor(digits).locator(".qw-heat image")).to_be_visible()
-    editor(digits).get_by_role("button", name="One window a channel").click()
     wait_for_row(digits, WEIGHT, "draft")
+    editor(digits).get_by_role("button", name="One window a channel").click()
     digits.wait_for_value(f"len(plan[{WEIGHT!r}])", 32)
+    wait_for_row(digits, WEIGHT, "×32", without="draft")  # they are the windows that are committed
 
 
 def test_a_bias_at_its_accumulator_is_explained_and_can_have_a_window(digits: NotebookPage) -> None:
