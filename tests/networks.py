@@ -98,6 +98,23 @@ class TwoInputs(nn.Module):
         return out
 
 
+class Autocast(nn.Module):
+    """A layer in bfloat16 between two that are not."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, hidden)
+        self.short = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            x = self.short(x).relu()
+        y: Tensor = self.last(x.float())
+        return y
+
+
 class Branching(nn.Module):
     """Something that no graph can hold."""
 

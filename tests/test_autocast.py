@@ -5,28 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qwidgets import Plan, calibrate, capture, health, quantize, sensitivity, validate
 from qwidgets.adjusting.layerwise import NetworkState
 from qwidgets.network import evaluate
-
-
-class Short(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.short, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        with torch.autocast("cpu", torch.bfloat16):
-            x = self.short(x).relu()
-        y: Tensor = self.last(x.float())
-        return y
-
+from tests.networks import Autocast
 
 torch.manual_seed(0)
-MODEL = Short().eval()
+MODEL = Autocast(4, 5, 3).eval()
 DATA = [torch.randn(32, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
 
 

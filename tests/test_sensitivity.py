@@ -18,22 +18,7 @@ from qwidgets.plan import Plan
 from qwidgets.tuning import Format
 from qwidgets.validation import sensitivity, validate
 from tests.loud_and_quiet import loud_and_quiet
-from tests.networks import Block, Recurrent, Reused, TwoInputs, lively
-
-
-class Autocast(nn.Module):
-    """A layer in bfloat16 between two that are not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.short, self.last = (nn.Linear(6, 6) for _ in range(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        with torch.autocast("cpu", torch.bfloat16):
-            x = self.short(x).relu()
-        y: Tensor = self.last(x.float())
-        return y
+from tests.networks import Autocast, Block, Recurrent, Reused, TwoInputs, lively
 
 
 class Overwriting(nn.Module):
@@ -60,7 +45,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], list[Any]]] = {
     "shared weights": (Reused, [torch.arange(20).reshape(4, 5) % 10, torch.arange(10).reshape(2, 5)]),
     "several outputs": (Recurrent, random(4, 5, 4)),
     "several inputs": (TwoInputs, [((x[:, :6], x[:, 6:]), 0) for x in random(5, 12)]),
-    "autocast": (Autocast, random(7, 6)),
+    "autocast": (lambda: Autocast(6, 6, 6), random(7, 6)),
     "overwriting": (Overwriting, random(7, 6)),
 }
 
