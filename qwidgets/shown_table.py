@@ -1,6 +1,5 @@
 """Tables of figures as a notebook shows them: a dash for what is not there, and the digits that people read."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ class ShownTable(pd.DataFrame):
     Examples
     --------
     >>> counts = pd.array([524288, None], "Int64")
-    >>> table = ShownTable({"sqnr_db": [38.041, math.nan], "count": counts}, index=["a", "b"])
+    >>> table = ShownTable({"sqnr_db": [38.041, np.nan], "count": counts}, index=["a", "b"])
     >>> [text in table._repr_html_() for text in ("38.04", "524,288", "–", "NaN", "NA")]
     [True, True, True, False, False]
     >>> type(table.loc[["a"]]).__name__, table.loc["b", "count"]
@@ -37,15 +36,17 @@ def _text(value: Any) -> str:
 
     Examples
     --------
-    >>> [_text(value) for value in (1234567, 0.000012345, -math.inf, None, True, "2^1 … 2^-6")]
-    ['1,234,567', '1.234e-05', '-∞', '–', 'yes', '2^1 … 2^-6']
+    >>> [_text(value) for value in (1234567, 0.000012345, np.float32(0.1), -np.inf)]
+    ['1,234,567', '1.234e-05', '0.1', '-∞']
+    >>> [_text(value) for value in (None, True, "2^1 … 2^-6", [1, None])]
+    ['–', 'yes', '2^1 … 2^-6', '[1, None]']
     """
-    if isinstance(value, str):
-        return value
-    if pd.isna(value):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if isinstance(value, float) and math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}".replace("inf", "∞")
+    return str(value)
