@@ -36,8 +36,10 @@ export class HeatMap {
 
   /** Paint the lines around those that are seen, from `first` on. */
   paint(lines: readonly Line[], selected: ReadonlySet<string>, strips: Strips, first: number, count: number): void {
-    this.start = Math.max(Math.floor(first) - BEYOND, 0);
-    this.end = Math.min(Math.ceil(first + count) + BEYOND, Math.max(lines.length, 1));
+    const start = Math.max(Math.floor(first) - BEYOND, 0);
+    const end = Math.min(Math.ceil(first + count) + BEYOND, Math.max(lines.length, 1));
+    const moved = start !== this.start || end !== this.end;
+    [this.start, this.end] = [start, end];
     const canvas = document.createElement("canvas");
     canvas.width = Math.max(strips.width, 1);
     canvas.height = (this.end - this.start) * LINE_PIXELS;
@@ -52,7 +54,7 @@ export class HeatMap {
     const url = new TextEncoder().encode(canvas.toDataURL());
     this.picture.set({ format: "url", value: new DataView(url.buffer) });
     this.mark.trigger("change:image");
-    this.mark.set({ y: Float64Array.of(-this.end, -this.start) }); // lines count downwards
+    if (moved) this.mark.set({ y: Float64Array.of(-end, -start) }); // lines count downwards
     this.scroll(first, count);
   }
 

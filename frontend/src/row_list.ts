@@ -95,13 +95,15 @@ class RowList {
   // What the kernel says
 
   /** Take over rows that have changed. */
-  patch(indices: readonly number[]): void {
-    const sorted = this.sorting !== null || this.filter.value !== "";
-    if (sorted) this.order();
-    for (const index of indices) this.elements.get(this.model.get("rows")[index].name)?.remove();
-    for (const index of indices) this.elements.delete(this.model.get("rows")[index].name);
+  patch(patch: Patch): void {
+    const orderDepends = this.sorting !== null || this.filter.value !== "" || this.grouping.value !== "";
+    if (patch.rows.length > 0 && orderDepends) this.order();
+    for (const [, row] of patch.rows) {
+      this.elements.get(row.name)?.remove();
+      this.elements.delete(row.name);
+    }
     this.draw();
-    this.paint();
+    if (patch.strips.length > 0) this.paint();
   }
 
   /** Take over all rows anew. */
@@ -546,7 +548,7 @@ export default {
     const list = new RowList(model as AnyModel<State>, el);
     void list.follow();
     const unwatch = nameSliders(el);
-    const onPatch = (patch: Patch): void => list.patch(patch.rows.map(([index]) => index));
+    const onPatch = (patch: Patch): void => list.patch(patch);
     const onRows = (): void => list.refresh();
     const onSelection = (): void => list.select(model.get("selection"));
     const onShown = (): void => list.rechoose();

@@ -200,6 +200,8 @@ def test_a_module_that_is_folded_shows_its_worst_tensor(notebook: NotebookPage) 
     expect(group.get_by_role("rowheader")).to_have_attribute(
         "title", "blocks.1: 3 tensors, the worst is blocks.1.conv.bias"
     )
+    notebook.execute("plan['blocks.1.conv.bias'] = '2^-30 … 2^-33'")
+    expect(group).to_contain_text("2⁻³⁰ … 2⁻³³")
     table(notebook).press("ArrowRight")
     expect(group).to_have_attribute("aria-expanded", "true")
     notebook.execute("plan.revert()")
