@@ -4,45 +4,18 @@
  * also where no kernel runs. A heat map of bqplot's that is given follows it line by line.
  */
 import type { AnyModel, RenderProps } from "@anywidget/types";
+import { element, same } from "./elements";
 import { HeatMap, type Model } from "./heat_map";
-import { linesOf, lineThatBegins, type Line, type Row, type Sorting, type Value } from "./order";
-import { nameSliders } from "./slider_names";
+import { headerCell, keyOf, lineElement, ROW, written } from "./line_elements";
+import { linesOf, lineThatBegins, type Line, type Row, type Sorting } from "./order";
 import { clicked, extended, only, toggled, type Selection } from "./selection";
+import { nameSliders } from "./slider_names";
+import { arrange, arrangementOf, shownColumns, type Column, type State } from "./state";
+import { Toolbar } from "./toolbar";
 
-interface Column {
-  name: string;
-  title: string;
-  unit: string;
-  about: string;
-  width: number;
-  /** How numbers are written, as for Intl.NumberFormat; null for text. */
-  format: Intl.NumberFormatOptions | null;
-  /** Whether the first click on the header sorts downwards. */
-  descending: boolean;
-}
-
-interface State {
-  columns: Column[];
-  rows: Row[];
-  /** What the list can be filtered by: a tag of rows, its title, and what is said where no row has it. */
-  filters: [string, string, string][];
-  selection: string[];
-  order: string[];
-  shown: string[];
-  height: number;
-  strips: DataView;
-  strip_width: number;
-  palette: number[];
-  picture: string | null;
-  mark: string | null;
-  scale: string | null;
-}
-
-const ROW = 22;
 const HEADER = 28;
 const BEYOND = 10; // lines that are in the page above and below those that are seen
 const TYPING_MS = 800;
-const REMEMBERED = "qwidgets:columns";
 
 class RowList {
   private readonly body = element("div", "qwl-body", { role: "rowgroup" });
@@ -54,23 +27,16 @@ class RowList {
     "aria-label": "tensors",
     "data-lm-suppress-shortcuts": "true",
   });
-  private readonly count = element("span", "qwl-count", { role: "status", "aria-live": "polite" });
   private readonly spoken = element("div", "qwl-spoken", { role: "status", "aria-live": "polite" });
   private readonly empty = element("div", "qwl-empty");
-  private readonly find = element("input", "", { type: "search", placeholder: "find a tensor or a layer", "aria-label": "find" });
-  private readonly filter = element("select", "", { "aria-label": "show" });
-  private readonly grouping = element("select", "", { "aria-label": "rows by" });
-  private readonly chooser = element("details", "qwl-chooser");
+  private readonly toolbar: Toolbar;
 
   private lines: Line[] = [];
   private elements = new Map<string, HTMLElement>();
-  private sorting: Sorting | null = null;
-  private folded = new Set<string>();
   private selection: Selection;
   private typed = "";
   private typedAt = 0;
   private heatMap: HeatMap | null = null;
-  private readonly formats = new Map<string, Intl.NumberFormat>();
   private readonly id = `qwl-${Math.random().toString(36).slice(2)}`;
 
   constructor(
@@ -80,15 +46,14 @@ class RowList {
     const names = model.get("selection");
     this.selection = { names, focus: names[0] ?? "", anchor: names[0] ?? "" };
     root.classList.add("qwl");
-    root.append(this.toolbar(), this.grid, this.empty, this.spoken);
+    this.toolbar = new Toolbar(model);
+    root.append(this.toolbar.bar, this.grid, this.empty, this.spoken);
     this.grid.append(this.header, this.body);
     this.grid.addEventListener("scroll", () => this.onScroll(), { passive: true });
     this.grid.addEventListener("keydown", (event) => this.onKey(event));
     this.body.addEventListener("click", (event) => this.onClick(event));
     this.resize();
-    this.recall();
-    this.fillFilters();
-    this.fillHeader();
+    model.set("scroll", 0); // all views begin again where this one does
     this.order();
   }
 
@@ -96,19 +61,14 @@ class RowList {
 
   /** Take over rows that have changed. */
   patch(patch: Patch): void {
-    const orderDepends = this.sorting !== null || this.filter.value !== "" || this.grouping.value !== "";
-    if (patch.rows.length > 0 && orderDepends) this.order();
+    const { sorting, tag, grouped } = arrangementOf(this.model);
+    if (patch.rows.length > 0 && (sorting !== null || tag !== "" || grouped)) this.order();
     for (const [, row] of patch.rows) {
       this.elements.get(row.name)?.remove();
       this.elements.delete(row.name);
     }
     this.draw();
     if (patch.strips.length > 0) this.paint();
-  }
-
-  /** Take over all rows anew. */
-  refresh(): void {
-    this.order();
   }
 
   select(names: readonly string[]): void {
@@ -134,22 +94,16 @@ class RowList {
 
   // What is drawn
 
-  private order(): void {
+  /** Put the rows in order: they, or how they are to be arranged, have changed. */
+  order(): void {
     const rows = this.model.get("rows");
-    this.lines = linesOf(rows, {
-      find: this.find.value,
-      tag: this.filter.value,
-      sorting: this.sorting,
-      grouped: this.grouping.value === "module",
-      folded: this.folded,
-    });
+    const { folded, sorting, ...view } = arrangementOf(this.model);
+    this.lines = linesOf(rows, { ...view, sorting, folded: new Set(folded) });
     if (!this.lines.some((line) => keyOf(line) === this.selection.focus)) {
       this.selection = { ...this.selection, focus: this.selection.names[0] ?? "" };
     }
-    const kept = new Set(this.lines.filter((line) => line.kind === "row").map((line) => line.path)).size;
-    const grouped = this.lines.reduce((sum, line) => sum + (line.kind === "row" ? 1 : line.folded ? line.count : 0), 0);
-    const shown = this.grouping.value === "module" ? grouped : kept;
-    this.count.textContent = shown === rows.length ? `${rows.length} tensors` : `${shown} of ${rows.length} tensors`;
+    this.fillHeader(sorting);
+    this.toolbar.show(this.lines.reduce((sum, line) => sum + (line.kind === "row" ? 1 : line.folded ? line.count : 0), 0));
     this.empty.hidden = this.lines.length > 0;
     this.empty.textContent = this.whyEmpty();
     // What a click on the heat map is about; a module that is folded shows its worst tensor.
@@ -166,6 +120,14 @@ class RowList {
     this.paint();
   }
 
+  private fillHeader(sorting: Sorting | null): void {
+    const within = this.header.contains(document.activeElement) ? document.activeElement!.closest<HTMLElement>("[data-column]") : null;
+    const cells = shownColumns(this.model).map((column, place) => headerCell(column, place, sorting, () => this.sort(column)));
+    this.header.replaceChildren(...cells);
+    this.header.setAttribute("aria-rowindex", "1");
+    if (within) this.header.querySelector<HTMLElement>(`[data-column="${within.dataset.column}"] button`)?.focus();
+  }
+
   /** Put the lines that are seen into the page, and take the others out. */
   private draw(): void {
     const first = Math.max(Math.floor(this.grid.scrollTop / ROW) - BEYOND, 0);
@@ -175,7 +137,7 @@ class RowList {
       const key = keyOf(this.lines[at]);
       wanted.add(key);
       if (!this.elements.has(key)) {
-        const made = this.lineElement(this.lines[at], at);
+        const made = this.lineElement(at);
         this.elements.set(key, made);
         this.body.append(made);
       }
@@ -208,57 +170,10 @@ class RowList {
     return this.model.get("height") - HEADER;
   }
 
-  private lineElement(line: Line, at: number): HTMLElement {
+  private lineElement(at: number): HTMLElement {
+    const line = this.lines[at];
     const row = this.model.get("rows")[line.row];
-    const made = element("div", line.kind === "group" ? "qwl-line qwl-group" : "qwl-line", {
-      role: "row",
-      id: `${this.id}-${keyOf(line)}`,
-      "aria-rowindex": String(at + 2),
-      "aria-level": String(line.depth + 1),
-      "data-line": keyOf(line),
-    });
-    if (line.kind === "row") made.dataset.tensor = row.name;
-    else made.setAttribute("aria-expanded", String(!line.folded));
-    made.style.transform = `translateY(${at * ROW}px)`;
-    const columns = this.shownColumns();
-    made.append(this.nameCell(line, row));
-    for (const column of columns.slice(1)) {
-      const empty = line.kind === "group" && !line.folded;
-      made.append(this.cell(column, empty ? null : (row.cells[column.name] ?? null), empty ? "" : (row.marks[column.name] ?? "")));
-    }
-    return made;
-  }
-
-  private nameCell(line: Line, row: Row): HTMLElement {
-    const cell = element("div", "qwl-cell qwl-name", { role: "rowheader" });
-    cell.style.paddingLeft = `${8 + 14 * line.depth}px`;
-    cell.title = line.kind === "group" ? `${line.path}: ${line.count} tensors, the worst is ${row.name}` : row.name;
-    if (line.kind === "group") {
-      const fold = element("span", "qwl-fold", { "aria-hidden": "true" });
-      fold.textContent = line.folded ? "▸" : "▾";
-      cell.append(fold);
-    }
-    // Cut at its beginning: its end tells tensors apart. The marks keep "conv.weight" from being turned around.
-    const text = element("span", "qwl-text");
-    text.textContent = `\u200e${line.label}${line.kind === "group" ? ` (${line.count})` : ""}\u200e`;
-    cell.append(text);
-    return cell;
-  }
-
-  private cell(column: Column, value: Value, mark: string): HTMLElement {
-    const cell = element("div", `qwl-cell ${column.format === null ? "" : "qwl-number"} ${mark}`.trim(), { role: "gridcell", "data-column": column.name });
-    cell.style.width = `${column.width}px`;
-    const text = this.written(column, value);
-    cell.textContent = mark === "severe" ? `${text} !` : text;
-    cell.title = text;
-    return cell;
-  }
-
-  private written(column: Column, value: Value): string {
-    if (value === null) return "";
-    if (typeof value === "string" || column.format === null) return String(value);
-    if (!this.formats.has(column.name)) this.formats.set(column.name, new Intl.NumberFormat("en", column.format));
-    return this.formats.get(column.name)!.format(value);
+    return lineElement(line, row, at, shownColumns(this.model), `${this.id}-${keyOf(line)}`);
   }
 
   private mark(): void {
@@ -274,118 +189,35 @@ class RowList {
 
   private whyEmpty(): string {
     if (this.lines.length > 0) return "";
-    const [, title, why] = this.model.get("filters").find(([tag]) => tag === this.filter.value) ?? ["", "all", ""];
-    return this.find.value.trim() === "" ? why : `Nothing matches “${this.find.value}” among ${title}.`;
-  }
-
-  // The head
-
-  private toolbar(): HTMLElement {
-    const bar = element("div", "qwl-toolbar");
-    for (const [value, title] of [["", "network"], ["module", "module"]]) this.grouping.append(new Option(title, value));
-    this.find.addEventListener("input", () => this.order());
-    this.filter.addEventListener("change", () => this.order());
-    this.grouping.addEventListener("change", () => this.order());
-    this.find.setAttribute("data-lm-suppress-shortcuts", "true");
-    bar.append(this.find, labelled("show", this.filter), labelled("rows by", this.grouping), this.chooser, this.count);
-    return bar;
-  }
-
-  private fillFilters(): void {
-    this.filter.replaceChildren(...this.model.get("filters").map(([tag, title]) => new Option(title, tag)));
-  }
-
-  private shownColumns(): Column[] {
-    const shown = new Set(this.model.get("shown"));
-    return this.model.get("columns").filter((column, place) => place === 0 || shown.has(column.name));
-  }
-
-  private fillHeader(): void {
-    const cells = this.shownColumns().map((column, place) => {
-      const cell = element("div", place === 0 ? "qwl-cell qwl-name" : `qwl-cell ${column.format === null ? "" : "qwl-number"}`, {
-        role: "columnheader",
-        "data-column": column.name,
-        title: column.about,
-        "aria-sort": this.sorting?.column !== column.name ? "none" : this.sorting.descending ? "descending" : "ascending",
-      });
-      if (place > 0) cell.style.width = `${column.width}px`;
-      const button = element("button", "", { type: "button", tabindex: "-1" });
-      const arrow = this.sorting?.column !== column.name ? "" : this.sorting.descending ? " ▼" : " ▲";
-      button.textContent = `${column.title}${column.unit ? ` ${column.unit}` : ""}${arrow}`;
-      button.addEventListener("click", () => this.sort(column));
-      cell.append(button);
-      return cell;
-    });
-    this.header.replaceChildren(...cells);
-    this.header.setAttribute("aria-rowindex", "1");
-    this.fillChooser();
-  }
-
-  private fillChooser(): void {
-    const summary = element("summary", "", { "aria-label": "choose columns" });
-    summary.textContent = "columns";
-    const list = element("div", "qwl-columns");
-    for (const column of this.model.get("columns").slice(1)) {
-      const box = element("input", "", { type: "checkbox" });
-      box.checked = this.model.get("shown").includes(column.name);
-      box.addEventListener("change", () => this.choose(column.name, box.checked));
-      const label = element("label", "");
-      label.append(box, ` ${column.title}`);
-      list.append(label);
-    }
-    this.chooser.replaceChildren(summary, list);
-  }
-
-  private choose(name: string, shown: boolean): void {
-    const names = new Set(this.model.get("shown"));
-    if (shown) names.add(name);
-    else names.delete(name);
-    this.show(names);
-    try {
-      localStorage.setItem(REMEMBERED, JSON.stringify(this.model.get("shown")));
-    } catch {
-      // A page may not be allowed to remember anything; the columns then last as long as it does.
-    }
-  }
-
-  /** Show the columns that the person chose the last time, in whichever notebook that was. */
-  private recall(): void {
-    try {
-      const names = JSON.parse(localStorage.getItem(REMEMBERED) ?? "null");
-      if (Array.isArray(names)) this.show(new Set(names));
-    } catch {
-      // as above
-    }
-  }
-
-  private show(names: ReadonlySet<string>): void {
-    const known = this.model.get("columns").map((column) => column.name);
-    const shown = known.filter((each) => names.has(each));
-    if (same(shown, this.model.get("shown"))) return;
-    this.model.set("shown", shown);
-    this.model.save_changes();
+    const { find, tag } = arrangementOf(this.model);
+    const [, title, why] = this.model.get("filters").find(([each]) => each === tag) ?? ["", "all", ""];
+    return find.trim() === "" ? why : `Nothing matches “${find}” among ${title}.`;
   }
 
   /** Columns were chosen, here or elsewhere. */
   rechoose(): void {
-    const open = this.chooser.open;
-    this.fillHeader();
-    this.chooser.open = open;
+    this.toolbar.showChoice();
     this.order();
   }
 
   /** Sort by a column; asked again, the other way round; a third time, not at all. */
   private sort(column: Column): void {
-    if (this.sorting?.column !== column.name) this.sorting = { column: column.name, descending: column.descending };
-    else if (this.sorting.descending === column.descending) this.sorting = { column: column.name, descending: !column.descending };
-    else this.sorting = null;
-    this.fillHeader();
-    this.order();
+    const { sorting } = arrangementOf(this.model);
+    const { name, descending } = column;
+    if (sorting?.column !== name) arrange(this.model, { sorting: { column: name, descending } });
+    else if (sorting.descending === descending) arrange(this.model, { sorting: { column: name, descending: !descending } });
+    else arrange(this.model, { sorting: null });
   }
 
   // What the person does
 
+  /** Go where another view has been scrolled to. */
+  scroll(): void {
+    this.grid.scrollTop = this.model.get("scroll");
+  }
+
   private onScroll(): void {
+    this.model.set("scroll", this.grid.scrollTop);
     this.draw();
     if (this.heatMap && !this.heatMap.scroll(this.grid.scrollTop / ROW, this.bodyHeight / ROW)) this.paint();
   }
@@ -400,6 +232,7 @@ class RowList {
   }
 
   private onKey(event: KeyboardEvent): void {
+    if (event.target !== this.grid) return; // a button of the header has the key
     const at = this.lines.findIndex((line) => keyOf(line) === this.selection.focus);
     const page = Math.max(Math.floor(this.bodyHeight / ROW) - 1, 1);
     const moves: Record<string, number> = {
@@ -468,9 +301,9 @@ class RowList {
   }
 
   private fold(line: Line): void {
-    if (!this.folded.delete(line.path)) this.folded.add(line.path);
     this.selection = { ...this.selection, focus: keyOf(line) };
-    this.order();
+    const { folded } = arrangementOf(this.model);
+    arrange(this.model, { folded: line.folded ? folded.filter((path) => path !== line.path) : [...folded, line.path] });
   }
 
   private names(): string[] {
@@ -491,36 +324,11 @@ class RowList {
   private speak(): void {
     const row = this.model.get("rows").find((each) => each.name === this.selection.focus);
     if (!row) return;
-    const cells = this.shownColumns().slice(1);
-    const said = cells.map((column) => [column, this.written(column, row.cells[column.name] ?? null)] as const);
+    const cells = shownColumns(this.model).slice(1);
+    const said = cells.map((column) => [column, written(column, row.cells[column.name] ?? null)] as const);
     const words = said.filter(([, text]) => text !== "").map(([column, text]) => `${column.title} ${text}${column.unit ? ` ${column.unit}` : ""}`);
     this.spoken.textContent = [row.name, ...words].join(", ");
   }
-}
-
-function keyOf(line: Line): string {
-  return line.kind === "group" ? `group:${line.path}` : line.path;
-}
-
-function same(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((each, place) => each === b[place]);
-}
-
-function element<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  className: string,
-  attributes: Record<string, string> = {},
-): HTMLElementTagNameMap[K] {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function labelled(text: string, control: HTMLElement): HTMLElement {
-  const label = element("label", "");
-  label.append(`${text} `, control);
-  return label;
 }
 
 interface Patch {
@@ -549,7 +357,8 @@ export default {
     void list.follow();
     const unwatch = nameSliders(el);
     const onPatch = (patch: Patch): void => list.patch(patch);
-    const onRows = (): void => list.refresh();
+    const onRows = (): void => list.order();
+    const onScroll = (): void => list.scroll();
     const onSelection = (): void => list.select(model.get("selection"));
     const onShown = (): void => list.rechoose();
     const onHeight = (): void => list.resize();
@@ -557,6 +366,8 @@ export default {
       ["msg:custom", onPatch],
       ["change:rows", onRows],
       ["change:strips", onRows],
+      ["change:arrangement", onRows],
+      ["change:scroll", onScroll],
       ["change:selection", onSelection],
       ["change:shown", onShown],
       ["change:height", onHeight],

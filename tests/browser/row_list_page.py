@@ -33,9 +33,9 @@ SEEN = """grid => {
 }"""
 
 
-def seen(notebook: NotebookPage) -> list[str]:
+def seen(notebook: NotebookPage, cell: int = 0) -> list[str]:
     """The tensors whose rows are wholly in sight, from top to bottom."""
-    found: list[str] = table(notebook).evaluate(SEEN)
+    found: list[str] = table(notebook, cell).evaluate(SEEN)
     return found
 
 

@@ -150,6 +150,27 @@ def test_without_a_kernel_the_list_is_as_quick_and_as_level(server: Lab) -> None
     expect(table(notebook).locator("[aria-selected=true]")).to_have_attribute("data-tensor", seen(notebook)[-1])
 
 
+def test_shown_twice_it_is_arranged_and_scrolled_in_one_way_as_its_heat_map_is(server: Lab) -> None:
+    notebook = server.new(made_up("tensors(90)"), "workbench")
+    notebook.run_all()
+    expect(row(notebook, "blocks.0.conv.weight", 1)).to_be_visible()
+    colours = expected_colours(notebook, notebook.value("list(plan.names)"))
+    header(notebook, "SQNR").click()
+    lowest = notebook.value("list(plan.table().sort_values('sqnr_db', kind='stable').index)")
+    table(notebook, 1).evaluate("grid => { grid.scrollTop = 22 * 30; }")
+    for cell in (0, 1):
+        until(lambda cell=cell: seen(notebook, cell) == lowest[30:40])  # type: ignore[misc]
+    assert_level(notebook, colours)
+
+
+def test_keys_alone_sort(notebook: NotebookPage) -> None:
+    lowest = notebook.value("list(plan.table().sort_values('sqnr_db', kind='stable').index)")
+    header(notebook, "SQNR").focus()
+    for key, first in (("Enter", lowest[0]), ("Space", lowest[-1]), ("Enter", notebook.value("names")[0])):
+        notebook.page.keyboard.press(key)
+        until(lambda first=first: seen(notebook)[0] == first)  # type: ignore[misc]
+
+
 def test_keys_alone_select(notebook: NotebookPage) -> None:
     names = notebook.value("names")
     grid = table(notebook)

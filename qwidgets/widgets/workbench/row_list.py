@@ -38,6 +38,9 @@ class RowList(anywidget.AnyWidget):
         What the script needs to know of each column, and what rows can be filtered by.
     selection
         Names of the selected rows.
+    arrangement
+        How rows are searched, filtered, sorted, grouped and folded, as the script writes it: the same in all views, which
+        share a heat map.
     order
         The names of the rows as they lie on the screen; "" where a line shows none.
     shown
@@ -55,6 +58,7 @@ class RowList(anywidget.AnyWidget):
     columns = traitlets.List(traitlets.Dict()).tag(sync=True)
     filters = traitlets.List(traitlets.List()).tag(sync=True)
     selection = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    arrangement = traitlets.Dict().tag(sync=True)
     order = traitlets.List(traitlets.Unicode()).tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(300).tag(sync=True)
