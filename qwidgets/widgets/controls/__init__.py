@@ -1,6 +1,6 @@
 """What the views share: buttons and boxes, callbacks that report their errors, one way to live and to be closed."""
 
-from qwidgets.widgets.controls.axes import label_ticks, labelled_axis
+from qwidgets.widgets.controls.axes import label_ticks, labelled_axis, tick_spacing
 from qwidgets.widgets.controls.bit_bars import BitBars
 from qwidgets.widgets.controls.bit_grid import BADGES, CELL, LEFT, MORE, outcome_table, width
 from qwidgets.widgets.controls.bit_grid import counts as counts_html
@@ -105,6 +105,7 @@ __all__ = [
     "sized",
     "story_html",
     "text_box",
+    "tick_spacing",
     "width",
     "window_of_channels",
     "with_edges",

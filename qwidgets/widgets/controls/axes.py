@@ -14,6 +14,12 @@ def labelled_axis(scale: bqplot.Scale, side: Literal["top", "bottom", "left"]) -
     return axis
 
 
+def tick_spacing(columns: int, most: int, least: int = 1) -> int:
+    """How many columns apart labels must be, in powers of two up to 16, that at most so many have room."""
+    spacings = (1, 2, 4, 8, 16)
+    return next((each for each in spacings if each >= least and columns / each <= most), spacings[-1])
+
+
 def label_ticks(axis: bqplot.Axis, labels: Mapping[float, str]) -> None:
     """Give an axis its ticks. The labels go first and alone: bqplot writes those that it has when the ticks arrive."""
     texts = {f"{place:g}": text for place, text in labels.items()}

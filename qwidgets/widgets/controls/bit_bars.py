@@ -15,7 +15,7 @@ import pandas as pd
 from qwidgets.formats import FixedPoint
 from qwidgets.pictures import superscript
 from qwidgets.widgets.controls import style
-from qwidgets.widgets.controls.axes import label_ticks, labelled_axis
+from qwidgets.widgets.controls.axes import label_ticks, labelled_axis, tick_spacing
 from qwidgets.widgets.controls.lifetime import Holder
 from qwidgets.widgets.controls.silence import Silence
 
@@ -110,8 +110,8 @@ class BitBars(Holder):
             self.top, self.bottom = top + BESIDE, bottom - BESIDE
         self._name = name
         self._x.max = self.top - self.bottom + 0.5
-        step = next(step for step in (2, 4, 8, 16) if (self.top - self.bottom) / step <= MOST_TICKS or step == 16)
-        ticks = [bit for bit in range(self.top, self.bottom - 1, -1) if bit % step == 0]
+        spacing = tick_spacing(self.top - self.bottom, MOST_TICKS, least=2)
+        ticks = [bit for bit in range(self.top, self.bottom - 1, -1) if bit % spacing == 0]
         label_ticks(self._bit_axis, {self.top - bit: superscript(f"2^{bit}") for bit in ticks})
 
     def _show_edges(self, fmt: FixedPoint | None, committed: FixedPoint | None) -> None:

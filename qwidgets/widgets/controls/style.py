@@ -65,7 +65,6 @@ CSS = """
 .qw .qw-bar .widget-hbox { align-items: center; gap: 0 2px; overflow: visible; }
 .qw-workbench { border: 1px solid var(--qw-line); border-radius: 6px; padding: 4px 12px; gap: 4px;
   --jp-widgets-inline-height: 26px; container-type: inline-size; }
-@container (max-width: 820px) { .qw .qw-columns, .qw .qw-foot .qw-bar { flex-wrap: wrap !important; } }
 .qw-workbench > .widget-vbox { gap: 4px; }
 .qw-workbench .qw { font-size: inherit; }
 .qw-workbench > .widget-vbox { overflow: visible; }
@@ -102,6 +101,7 @@ CSS = """
 .qw .qw-head > .widget-button { flex: none; }
 .qw .qw-foot .qw-bar { flex-wrap: nowrap; gap: 4px 8px; }
 .qw .qw-foot .widget-button { flex: none; }
+@container (max-width: 820px) { .qw .qw-columns, .qw .qw-foot .qw-bar { flex-wrap: wrap; } }
 .qw .qw-tabs > .widget-tab-contents { padding: 4px 8px; overflow: auto; height: 236px; box-sizing: border-box; }
 .qw .qw-tabs > .lm-TabBar { overflow: hidden; }
 .qw .qw-steps .qw-bar { flex-wrap: nowrap; }

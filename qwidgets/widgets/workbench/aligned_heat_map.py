@@ -13,7 +13,7 @@ import numpy as np
 from qwidgets.pictures import palette
 from qwidgets.plan import Plan
 from qwidgets.widgets.controls import PlanView, guarded, label_ticks, labelled_axis, quiet
-from qwidgets.widgets.workbench.bit_lines import BitLines, cell_at
+from qwidgets.widgets.workbench.bit_lines import NOT_CALIBRATED, BitLines, cell_at
 from qwidgets.widgets.workbench.row_list import RowList
 
 HEADER = 28
@@ -79,9 +79,7 @@ class AlignedHeatMap(PlanView):
 
     def _show(self, changed: frozenset[str]) -> None:
         if self._lines is None:
-            self.readout.value = (
-                "This plan has no calibration, so there is nothing to draw; Plan.load(path, calibration)."
-            )
+            self.readout.value = NOT_CALIBRATED
             return
         if not self.plan.names:
             return

@@ -18,7 +18,7 @@ from qwidgets.widgets.controls import (
     quiet,
     shortened,
 )
-from qwidgets.widgets.workbench.bit_lines import BitLines, cell_at
+from qwidgets.widgets.workbench.bit_lines import NOT_CALIBRATED, BitLines, cell_at
 
 MARGIN = {"top": 26, "bottom": 6, "left": 150, "right": 16}
 TALLEST = 400
@@ -74,9 +74,7 @@ class BitHeatMap(PlanView):
 
     def _show(self, changed: frozenset[str]) -> None:
         if self._lines is None:
-            self._readout.value = (
-                "This plan has no calibration, so there is nothing to draw; Plan.load(path, calibration)."
-            )
+            self._readout.value = NOT_CALIBRATED
             return
         if not self._names:
             self._readout.value = "This network has no tensor that a format can be given to."

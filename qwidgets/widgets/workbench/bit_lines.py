@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from qwidgets.pictures import MOST_COLUMNS, BitRange, Pixels, Window, levels, paint_row, superscript, window_of
 from qwidgets.plan import Plan
-from qwidgets.widgets.controls import escaped, percent_text
+from qwidgets.widgets.controls import escaped, percent_text, tick_spacing
+
+NOT_CALIBRATED = "This plan has no calibration, so there is nothing to draw; Plan.load(path, calibration)."
 
 
 class BitLines:
@@ -33,19 +36,22 @@ class BitLines:
         self.lines: dict[str, Pixels] = {}
         self._plan, self._height = plan, height
         self._counted: dict[str, tuple[int, Any]] = {}
+        self._windows: dict[str, tuple[Window, Window]] = {}
+        self._reach: dict[str, Window] = {}
 
     def paint(self, changed: Iterable[str]) -> bool:
         """Paint tensors anew, all of them where other bits must have columns; say whether that was so."""
         recounted = self._count(changed)
-        windows = {name: window_of(self._plan[name]) for name in self._plan.names}
-        committed = {name: window_of(self._plan.committed[name]) for name in self._plan.names}
-        bits = self._enough_bits([*windows.values(), *committed.values()], recounted)
+        for name in changed:
+            self._windows[name] = window_of(self._plan[name]), window_of(self._plan.committed[name])
+            self._reach[name] = _reach(self._counted[name][1], self._windows[name])
+        bits = self._enough_bits(recounted)
         anew = bits != self.bits or not self.lines
         if anew:
             self.bits, changed = bits, self._plan.names
         for name in changed:
             level = levels(bits.counts(self._counted[name][1]))
-            self.lines[name] = paint_row(level, bits, windows[name], committed[name], self._height)
+            self.lines[name] = paint_row(level, bits, *self._windows[name], self._height)
         return anew
 
     def describe(self, name: str, column: int) -> str:
@@ -59,7 +65,7 @@ class BitLines:
 
     def ticks(self, most: int) -> dict[float, str]:
         """The labels of the columns' middles, so many at most, by their place."""
-        spacing = next(step for step in (1, 2, 4, 8, 16) if len(self.bits) / step <= most or step == 16)
+        spacing = tick_spacing(len(self.bits), most)
         bits = [bit for bit in range(self.bits.top, self.bits.bottom - 1, -1) if bit % spacing == 0]
         return {self.bits.column(bit) + 0.5: superscript(f"2^{bit}") for bit in bits}
 
@@ -75,13 +81,20 @@ class BitLines:
                 recounted = True
         return recounted
 
-    def _enough_bits(self, windows: list[Window], recounted: bool) -> BitRange:
-        needed = BitRange.over([series for _, series in self._counted.values()], windows)
+    def _enough_bits(self, recounted: bool) -> BitRange:
+        needed = BitRange.over([], list(self._reach.values()))
         if not self.lines or recounted:
             return needed
         top = max(needed.top, self.bits.top)
         bottom = max(min(needed.bottom, self.bits.bottom), top - MOST_COLUMNS + 1)
         return BitRange(top, bottom, needed.bottom_is_open or bottom > min(needed.bottom, self.bits.bottom))
+
+
+def _reach(counts: "pd.Series[int]", windows: Iterable[Window]) -> Window:
+    """The highest and the lowest bit of a tensor and its windows; None where there is none."""
+    needed = [bit for window in windows if window for bit in window]
+    needed += [int(counts.index[0]), int(counts.index[-1])] if len(counts) else []
+    return (max(needed), min(needed)) if needed else None
 
 
 def cell_at(value: float, count: int) -> int:

@@ -39,8 +39,8 @@ class RowList(anywidget.AnyWidget):
     selection
         Names of the selected rows.
     arrangement
-        How rows are searched, filtered, sorted, grouped and folded, as the script writes it: the same in all views, which
-        share a heat map.
+        How rows are searched, filtered, sorted, grouped and folded, as the script writes it. It is the same in all
+        views, since they share a heat map.
     order
         The names of the rows as they lie on the screen; "" where a line shows none.
     shown
