@@ -95,7 +95,9 @@ def test_what_deserves_attention_first_is_selected_and_the_reason_told() -> None
     assert name in ("2.weight", "2")
     assert "underflow" in why
     assert workbench.selection == (name,)
-    assert workbench.heat_map.readout.value == f"Look first at <b>{name}</b>: {why}"
+    assert workbench.heat_map.readout.value == f"Look first at <b>{name}</b>: as proposed, {why}"
+    workbench.selection = ("0.bias",)
+    assert "Look first" not in workbench.heat_map.readout.value
 
 
 def test_who_has_begun_to_work_is_left_where_he_is() -> None:

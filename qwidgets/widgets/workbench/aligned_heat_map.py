@@ -93,8 +93,8 @@ class AlignedHeatMap(PlanView):
             self._rows.change([], {name: self._lines.lines[name][0] for name in changed})
 
     def _show_selection(self) -> None:
-        if len(self.selection) != 1:
-            self.readout.value = f"{len(self.selection)} tensors selected" if self.selection else ABOUT
+        several = len(self.selection) > 1
+        self.readout.value = f"{len(self.selection)} tensors selected" if several else ABOUT
 
     @guarded
     def _on_click(self, _: Any, event: dict[str, Any]) -> None:
