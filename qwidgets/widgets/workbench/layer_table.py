@@ -52,7 +52,7 @@ COLUMNS = {
     "state": Column("state", "Drafted, locked, kept in float, or unfit for the target", 72),
     "window": Column("window", "The bits that its format keeps", 116),
     "underflow_percent": Column("under", "Nonzero values that become zero", 72, "%", PERCENT, "underflow_percent"),
-    "overflow_percent": Column("over", "Values out of range", 64, "%", PERCENT, "overflow_percent"),
+    "overflow_percent": Column("over", "Values out of range", 72, "%", PERCENT, "overflow_percent"),
     "sqnr_db": Column("SQNR", "Of this tensor's rounding alone", 76, "dB", DECIBELS, "sqnr_db"),
     "in_net_db": Column("in net", "SQNR as it is computed, all formats together", 76, "dB", DECIBELS, "sqnr_db"),
     "underflow": Column("underflow", "Nonzero values that become zero", 88, "", COUNT),
