@@ -58,4 +58,4 @@ def test_headless_work_loads_no_widget_library() -> None:
 
 
 def test_importing_the_package_loads_nothing_that_only_a_part_of_it_needs() -> None:
-    assert not modules_loaded_by("import qwidgets") & {"sklearn", "triton"}
+    assert not modules_loaded_by("import qwidgets") & {"numba", "sklearn", "triton"}

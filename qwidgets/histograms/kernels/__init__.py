@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qwidgets.histograms.kernels import cpu, reference
+from qwidgets.histograms.kernels import reference
 from qwidgets.histograms.kernels.table import Table
 
 _log = logging.getLogger(__name__)
@@ -31,17 +31,24 @@ def count(x: torch.Tensor | npt.NDArray[np.generic], table: Table) -> None:
         The counters, made by ``Table(x.device)``. On CUDA nothing waits for the device.
     """
     if isinstance(x, np.ndarray):
-        cpu.count(x, table)
+        _cpu().count(x, table)
         return
     with torch.no_grad():
         x = x.detach().resolve_neg()
         if x.device.type == "cpu":
-            cpu.count(x, table)
+            _cpu().count(x, table)
         elif x.device.type == "cuda":
             _cuda().count(x, table)
         else:
             _tell(f"no counting kernel of its own for {x.device.type}; the slower torch operations count instead")
             reference.count(x, table)
+
+
+def _cpu() -> ModuleType:
+    """Import the Numba kernel when it is first needed: Numba takes half a second."""
+    from qwidgets.histograms.kernels import cpu
+
+    return cpu
 
 
 def _cuda() -> ModuleType:

@@ -6,13 +6,13 @@ A table is dense (1.1 MB) and lies on the device of the values that are counted.
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from qwidgets.histograms.kernels.compiled import compiled
 from qwidgets.histograms.kernels.grid import BINS, CELLS, NO_HIGHEST, NO_LOWEST, STEPS
 
 
@@ -42,7 +42,7 @@ def no_counts() -> Counts:
 
 def add_counts(first: Counts, second: Counts) -> Counts:
     """Add two sets of counts, bin by bin; the order does not matter."""
-    bins, counts = _merge(first.bins, first.counts, second.bins, second.counts)
+    bins, counts = _loops().merge(first.bins, first.counts, second.bins, second.counts)
     return Counts(
         bins,
         counts,
@@ -87,7 +87,7 @@ class Table:
     def take(self) -> Counts:
         """Empty the table, and give what was in it. Waits for the device."""
         if self.arrays is not None:
-            return Counts(*_take(*self.arrays))
+            return Counts(*_loops().take(*self.arrays))
         counts = self.read()
         self.cells.zero_()
         self._forget_extremes()
@@ -114,58 +114,8 @@ def pour(sources: Sequence[Table], targets: Sequence[Table]) -> None:
         least([table.extremes[end] for table in targets], [table.extremes[end] for table in sources])
 
 
-@compiled
-def _take(
-    cells: npt.NDArray[np.int64], touched: npt.NDArray[np.uint8], extremes: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64], int, int]:
-    occupied = 0
-    for octave in range(touched.size):
-        if touched[octave]:
-            for cell in cells[octave * STEPS : (octave + 1) * STEPS]:
-                occupied += cell != 0
-    bins = np.empty(occupied, np.int32)
-    counts = np.empty(occupied, np.int64)
-    taken = 0
-    for octave in range(touched.size):
-        if touched[octave]:
-            touched[octave] = 0
-            for cell in range(octave * STEPS, (octave + 1) * STEPS):
-                if cells[cell]:
-                    bins[taken] = cell
-                    counts[taken] = cells[cell]
-                    cells[cell] = 0
-                    taken += 1
-    special = cells[BINS:].copy()
-    cells[BINS:] = 0
-    lowest, highest = extremes
-    extremes[0] = NO_LOWEST
-    extremes[1] = NO_HIGHEST
-    return bins, counts, special, lowest, highest
+def _loops() -> ModuleType:
+    """Import the compiled loops when they are first needed: Numba takes half a second."""
+    from qwidgets.histograms.kernels import table_loops
 
-
-@compiled
-def _merge(
-    bins: npt.NDArray[np.int32],
-    counts: npt.NDArray[np.int64],
-    other_bins: npt.NDArray[np.int32],
-    other_counts: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    merged_bins = np.empty(bins.size + other_bins.size, np.int32)
-    merged_counts = np.empty(bins.size + other_bins.size, np.int64)
-    i = j = merged = 0
-    while i < bins.size or j < other_bins.size:
-        if j == other_bins.size or (i < bins.size and bins[i] < other_bins[j]):
-            merged_bins[merged] = bins[i]
-            merged_counts[merged] = counts[i]
-            i += 1
-        elif i == bins.size or other_bins[j] < bins[i]:
-            merged_bins[merged] = other_bins[j]
-            merged_counts[merged] = other_counts[j]
-            j += 1
-        else:
-            merged_bins[merged] = bins[i]
-            merged_counts[merged] = counts[i] + other_counts[j]
-            i += 1
-            j += 1
-        merged += 1
-    return merged_bins[:merged].copy(), merged_counts[:merged].copy()
+    return table_loops
