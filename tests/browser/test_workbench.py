@@ -129,6 +129,20 @@ def test_what_python_does_shows_at_once(digits: NotebookPage) -> None:
     expect(digits.output(0).get_by_text("1 draft")).to_be_visible()
 
 
+def test_what_is_said_of_a_bias_leaves_room_for_its_controls(digits: NotebookPage) -> None:
+    select(digits, "stem.0.bias")
+    expect(editor(digits).get_by_text("A bias with a window of its own")).to_be_visible()
+    panel, notation, bars = (
+        part.bounding_box()
+        for part in (editor(digits), editor(digits).get_by_label("notation"), editor(digits).locator(".qw-bars"))
+    )
+    assert panel is not None
+    assert notation is not None
+    assert bars is not None
+    assert notation["x"] + notation["width"] <= panel["x"] + panel["width"]
+    assert bars["width"] >= 266
+
+
 def test_a_notation_that_makes_no_sense_is_answered_in_place(digits: NotebookPage) -> None:
     select(digits, "stem.0")
     editor(digits).get_by_label("notation").fill("eight bits please")

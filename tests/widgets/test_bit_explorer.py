@@ -11,6 +11,7 @@ from qwidgets import FixedPoint
 from qwidgets.errors import DataError, PlanError
 from qwidgets.teaching import PRESETS, STEPS, bits
 from qwidgets.widgets.teaching import BitExplorer
+from tests.widgets.by_hand import move_to
 
 WINDOW = FixedPoint.from_window(3, -3)
 
@@ -98,7 +99,7 @@ def test_values_that_are_none_are_refused_and_those_before_stay() -> None:
 
 
 def move_slider(explorer: BitExplorer) -> None:
-    explorer._controls.sliders.children[0].value = 2
+    move_to(explorer._controls, 2)
 
 
 def brush(explorer: BitExplorer) -> None:

@@ -15,6 +15,7 @@ from qwidgets.widgets.workbench import channel_words
 from qwidgets.widgets.workbench.channel_map import ChannelMap
 from tests.test_per_channel import network
 from tests.waiting import LONG
+from tests.widgets.by_hand import move_to
 from tests.widgets.test_views import shown, text_of
 
 WEIGHT, BIAS = "0.weight", "0.bias"
@@ -81,7 +82,7 @@ def test_a_click_chooses_a_channel_and_tells_of_its_bit(editor: WindowEditor, pl
 def test_a_chosen_channel_is_moved_alone_with_exact_counts_of_its_own(editor: WindowEditor, plan: Plan) -> None:
     before = channels(plan)
     editor._channels._number.value = 2
-    editor._controls._mover.value = before[2].msb - 3
+    move_to(editor._controls, before[2].msb - 3)
     after = channels(plan)
     assert after[2].msb == before[2].msb - 3
     assert [fmt for place, fmt in enumerate(after) if place != 2] == [
@@ -106,7 +107,7 @@ def test_several_channels_move_together_each_from_where_it_stands(editor: Window
 
 def test_with_all_channels_chosen_all_move(editor: WindowEditor, plan: Plan) -> None:
     before = channels(plan)
-    editor._controls._mover.value = max(fmt.msb for fmt in before) + 1
+    move_to(editor._controls, max(fmt.msb for fmt in before) + 1)
     assert [new.msb - old.msb for new, old in zip(channels(plan), before, strict=True)] == [1] * 6
 
 
@@ -164,7 +165,7 @@ def test_a_weight_under_one_window_can_be_looked_at_by_channel(editor: WindowEdi
     expected = plan.channels(WEIGHT, only=[3]).loc[3]
     assert f"{expected['underflow']} (" in drawn(editor)
     assert "under the window of all" in text_of(editor)
-    editor._controls._mover.value = 5
+    move_to(editor._controls, 5)
     assert str(plan[WEIGHT]) == "2^5 … 2^-1"
 
 
@@ -186,7 +187,7 @@ def test_a_locked_weight_cannot_be_given_other_windows(editor: WindowEditor, pla
     plan.lock(WEIGHT)
     drawn(editor)
     assert editor._channels._join.disabled
-    assert editor._controls._mover.disabled
+    assert editor._controls.slider.disabled
 
 
 def test_several_weights_are_given_a_window_a_channel_at_once(plan: Plan) -> None:
@@ -198,7 +199,7 @@ def test_several_weights_are_given_a_window_a_channel_at_once(plan: Plan) -> Non
     assert len(channels(plan, LINEAR)) == 5
     drawn(editor)
     before = channels(plan), channels(plan, LINEAR)
-    editor._controls._mover.value = max(fmt.msb for fmt in before[0]) - 1
+    move_to(editor._controls, max(fmt.msb for fmt in before[0]) - 1)
     assert [fmt.msb for fmt in channels(plan)] == [fmt.msb - 1 for fmt in before[0]]
     assert [fmt.msb for fmt in channels(plan, LINEAR)] == [fmt.msb - 1 for fmt in before[1]]
 
@@ -206,7 +207,7 @@ def test_several_weights_are_given_a_window_a_channel_at_once(plan: Plan) -> Non
 def test_channels_are_committed_undone_saved_and_loaded(editor: WindowEditor, plan: Plan, tmp_path: Path) -> None:
     before = channels(plan)
     editor._channels._number.value = 2
-    editor._controls._mover.value = before[2].msb + 1
+    move_to(editor._controls, before[2].msb + 1)
     edited = channels(plan)
     plan.save(tmp_path / "plan.json")
     plan.commit("a channel")
@@ -228,7 +229,7 @@ def test_moves_of_a_channel_in_one_motion_are_one_step_for_undo(editor: WindowEd
     before = channels(plan)
     editor._channels._number.value = 2
     for by in (1, 2, 3):
-        editor._controls._mover.value = before[2].msb + by
+        move_to(editor._controls, before[2].msb + by)
     plan.undo()
     assert plan[WEIGHT] == before
 

@@ -200,7 +200,7 @@ def moves_of_the_heat_map() -> Iterator[Callable[[int], object]]:
 
 
 def moves_of_the_editor() -> Iterator[Callable[[int], object]]:
-    """Moves far enough that the sliders are made anew."""
+    """Moves far enough that other bits are drawn."""
     view = WindowEditor(moved := plan(), [WEIGHT])
 
     def move(turn: int) -> None:

@@ -226,8 +226,9 @@ def test_the_workbench_gives_the_steps_the_data_that_it_calibrated_with() -> Non
     press(steps, "correct_bias")
     finished(steps)
     assert plan.history[-1].note.startswith("biases corrected: output SQNR")
-    assert "biases corrected" in workbench.panels["Log"].page.value
-    assert "biases corrected" in workbench.panels["History"].page.value
+    for tab in ("Log", "History"):
+        workbench.panels[tab].draw_now()
+        assert "biases corrected" in workbench.panels[tab].page.value
     workbench.wait(LONG)
 
 

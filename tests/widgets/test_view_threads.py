@@ -3,11 +3,23 @@
 import threading
 from collections.abc import Callable
 
+import bqplot
+import ipywidgets
 import numpy as np
+import pytest
 
 from qwidgets import FixedPoint
-from qwidgets.widgets import BitExplorer, Workbench
-from tests.widgets.test_closing import WEIGHT, plan
+from qwidgets.widgets import BitExplorer, WindowEditor, Workbench
+from qwidgets.widgets.controls import DRAWING
+from qwidgets.widgets.controls.lifetime import tree
+from tests.widgets.test_closing import MAKERS, WEIGHT, plan
+
+# What shows something and takes nothing from a person, or a click only.
+PASSIVE = (
+    *(ipywidgets.Box, ipywidgets.Button, ipywidgets.HTML, ipywidgets.Image, ipywidgets.IntProgress),
+    *(ipywidgets.Layout, ipywidgets.Style),
+    *(bqplot.Figure, bqplot.Mark, bqplot.Scale, bqplot.Axis),
+)
 
 
 def on_threads(work: Callable[[int], None]) -> None:
@@ -64,8 +76,7 @@ def test_a_cell_and_a_slider_that_move_the_same_windows_do_not_wait_for_each_oth
     moved = plan()
     workbench = Workbench(moved)
     workbench.selection = (WEIGHT,)
-    mover = workbench.panels["Window"]._controls._mover
-    bits = [bit for _, bit in mover.options]
+    slider = workbench.panels["Window"]._controls.slider
 
     def work(seed: int) -> None:
         for turn in range(25):
@@ -76,8 +87,35 @@ def test_a_cell_and_a_slider_that_move_the_same_windows_do_not_wait_for_each_oth
             elif seed == 2:
                 moved.set_rounding(("half_even", "floor")[turn % 2])
             else:
-                mover.value = bits[turn % len(bits)]
+                slider.set_state({"window": [turn % 9, turn % 9 - 6]})
 
     on_threads(work)
     assert workbench.problem is None
     workbench.close()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_each_control_of_a_view_is_heard_whole(name: str) -> None:
+    view = MAKERS[name]()
+    for part in tree(view):
+        assert isinstance(part, PASSIVE) or type(part).set_state is not ipywidgets.Widget.set_state, type(part)
+    view.close()
+
+
+def test_a_view_that_is_drawn_does_not_take_back_what_a_person_just_moved() -> None:
+    moved = plan()
+    editor = WindowEditor(moved, [WEIGHT])
+    slider = editor._controls.slider
+    high, low = slider.window
+    shown: list[object] = []
+    slider.observe(lambda event: shown.append(event.new), "window")
+    hand = threading.Thread(target=slider.set_state, args=({"window": [high + 1, low + 1]},))
+    with DRAWING:  # as the timer's thread does
+        hand.start()
+        hand.join(0.5)  # the longest that it gets to set half of it
+        editor.refresh()
+    hand.join()
+    editor.draw_now()
+    assert shown == [(high + 1, low + 1)]
+    assert str(moved[WEIGHT]) == f"2^{high + 1} … 2^{low + 1}"
+    editor.close()

@@ -19,6 +19,7 @@ from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
 from qwidgets.widgets.controls import PlanView
 from qwidgets.widgets.workbench.aligned_heat_map import AlignedHeatMap
 from tests.waiting import LONG
+from tests.widgets.by_hand import move_to
 from tests.widgets.made_up import plan_of, tensors
 
 VIEWS = [LayerTable, BitHeatMap, WindowEditor]
@@ -287,8 +288,8 @@ def test_everything_in_the_editor_moves_the_same_window(plan: Plan) -> None:
     editor = WindowEditor(plan, [FIRST])
     controls = editor._controls
     steps: list[tuple[Callable[[], None], str]] = [
-        (lambda: setattr(controls._mover, "value", 2), "2^2 … 2^-4"),
-        (lambda: setattr(controls._edges, "value", (2, -2)), "2^2 … 2^-2"),
+        (lambda: move_to(controls, 2), "2^2 … 2^-4"),
+        (lambda: controls.slider.set_state({"window": [2, -2]}), "2^2 … 2^-2"),
         (lambda: setattr(controls._msb, "value", 0), "2^0 … 2^-4"),
         (lambda: setattr(controls._hold, "value", False), "2^0 … 2^-4"),
         (lambda: setattr(controls._lsb, "value", -6), "2^0 … 2^-6"),
@@ -307,7 +308,7 @@ def test_everything_in_the_editor_moves_the_same_window(plan: Plan) -> None:
             fmt.lsb,
             fmt.word_length,
         )
-        assert (controls._mover.value, controls._edges.value) == (fmt.msb, (fmt.msb, fmt.lsb))
+        assert controls.slider.window == (fmt.msb, fmt.lsb)
     assert (controls._rounding.value, controls._overflow.value) == ("floor", "wrap")
     controls._rounding.value = "half_even"
     assert plan[FIRST] == FixedPoint(8, 3, rounding="half_even", overflow="wrap")
@@ -318,7 +319,7 @@ def test_several_tensors_move_together_each_from_where_it_stands(plan: Plan) -> 
     plan.draft({FIRST: "2^3..2^-3", "blocks.1.conv": "2^0..2^-8", "blocks.2.conv": "2^1..2^-5"})
     plan.lock("blocks.2.conv")
     editor = WindowEditor(plan, [FIRST, "blocks.1.conv", "blocks.2.conv"])
-    editor._controls._mover.value = 5
+    move_to(editor._controls, 5)
     assert [str(plan[name]) for name in editor.selection] == ["2^5 … 2^-1", "2^2 … 2^-6", "2^1 … 2^-5"]
     assert "1 locked, left alone" in text_of(editor)
 
@@ -327,7 +328,7 @@ def test_moves_in_one_motion_are_one_step_for_undo(plan: Plan) -> None:
     before = window(plan)
     editor = WindowEditor(plan, [FIRST])
     for msb in (before.msb - 1, before.msb - 2, before.msb - 3):
-        editor._controls._mover.value = msb
+        move_to(editor._controls, msb)
     plan.undo()
     assert plan[FIRST] == before
 
@@ -365,7 +366,7 @@ def test_a_locked_tensor_cannot_be_moved(plan: Plan) -> None:
     editor._lock.value = True
     assert plan.locked == {FIRST}
     editor.draw_now()
-    assert editor._controls._mover.disabled
+    assert editor._controls.slider.disabled
     editor._lock.value = False
     assert not plan.locked
 

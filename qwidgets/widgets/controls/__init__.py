@@ -9,6 +9,7 @@ from qwidgets.widgets.controls.bit_grid import heat_map as heat_map_html
 from qwidgets.widgets.controls.bit_grid import story as story_html
 from qwidgets.widgets.controls.callbacks import DRAWING, drawing, guarded
 from qwidgets.widgets.controls.file_names import file_name
+from qwidgets.widgets.controls.hearing import heard_whole
 from qwidgets.widgets.controls.inputs import (
     bar,
     button,
@@ -26,6 +27,7 @@ from qwidgets.widgets.controls.outline import around as outline_around
 from qwidgets.widgets.controls.outline import runs
 from qwidgets.widgets.controls.plan_view import PlanView, known_names, share
 from qwidgets.widgets.controls.progress_row import ProgressRow
+from qwidgets.widgets.controls.scripted import Scripted, built
 from qwidgets.widgets.controls.silence import Silence
 from qwidgets.widgets.controls.static_page import page as plan_page
 from qwidgets.widgets.controls.style import (
@@ -66,11 +68,13 @@ __all__ = [
     "NumberInput",
     "PlanView",
     "ProgressRow",
+    "Scripted",
     "Severity",
     "Silence",
     "View",
     "WindowControls",
     "bar",
+    "built",
     "button",
     "checkbox",
     "choice",
@@ -81,6 +85,7 @@ __all__ = [
     "file_name",
     "grid_html",
     "guarded",
+    "heard_whole",
     "heat_map_html",
     "held_in",
     "highest_bit",

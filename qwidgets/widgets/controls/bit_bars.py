@@ -16,12 +16,13 @@ from qwidgets.formats import FixedPoint
 from qwidgets.pictures import superscript
 from qwidgets.widgets.controls import style
 from qwidgets.widgets.controls.axes import label_ticks, labelled_axis, tick_spacing
+from qwidgets.widgets.controls.hearing import heard_whole
 from qwidgets.widgets.controls.lifetime import Holder
 from qwidgets.widgets.controls.silence import Silence
 
 SIDE = 40
 FREE = 13
-HEIGHT = 116
+HEIGHT = 140
 BESIDE = 3
 MOST_BITS = 60
 MOST_TICKS = 6
@@ -41,7 +42,11 @@ class BitBars(Holder):
         To be put on the screen.
     top, bottom
         The highest and the lowest bit that have a place.
+    inset
+        How far the bits' places are from either side, in pixels. bqplot keeps some free at the ends of bars.
     """
+
+    inset = SIDE + FREE
 
     def __init__(self, on_brush: Callable[[int, int], None]) -> None:
         self._on_brush = on_brush
@@ -56,7 +61,7 @@ class BitBars(Holder):
         self._edges = bqplot.Lines(
             x=[], y=[], scales=scales, colors=["gray"], line_style="dashed", stroke_width=1.5, labels=["committed"]
         )
-        self._brush = bqplot.interacts.BrushIntervalSelector(scale=self._x, color=style.ACCENT)
+        self._brush = heard_whole(bqplot.interacts.BrushIntervalSelector)(scale=self._x, color=style.ACCENT)
         self._brush.observe(self._on_brushed, ["selected", "brushing"])
         self._bit_axis, self._count_axis = labelled_axis(self._x, "bottom"), labelled_axis(self._y, "left")
         self._figure = bqplot.Figure(
@@ -145,15 +150,6 @@ class BitBars(Holder):
         left, right = sorted(float(edge) for edge in selected)
         msb = self.top - round(left + 0.5)
         self._on_brush(msb, min(self.top - round(right - 0.5), msb))
-
-    @property
-    def inset(self) -> str:
-        """How far the middles of the first and the last bit are from the sides, as a CSS length.
-
-        bqplot keeps a few pixels free at either end of the bars.
-        """
-        columns = self.top - self.bottom + 1
-        return f"({SIDE + FREE}px + (100cqw - {2 * (SIDE + FREE)}px) / {2 * columns})"
 
 
 COLOURS = {"above": style.OVERFLOW, "in": style.ACCENT, "below": style.UNDERFLOW}

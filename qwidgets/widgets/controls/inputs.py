@@ -5,6 +5,8 @@ from typing import Any
 
 import ipywidgets
 
+from qwidgets.widgets.controls.hearing import heard_whole
+
 LABEL_CHARACTER = 7
 """Pixels that a character of a label takes."""
 LABEL_MARGIN = 12
@@ -21,7 +23,7 @@ def button(
 
 def checkbox(title: str, on_change: Callable[[Any], None] | None = None, tooltip: str = "") -> ipywidgets.Checkbox:
     """A checkbox as wide as its title; ``on_change`` is called with the change of its value."""
-    made = ipywidgets.Checkbox(description=title, tooltip=tooltip, indent=False, layout=sized("auto"))
+    made = heard_whole(ipywidgets.Checkbox)(description=title, tooltip=tooltip, indent=False, layout=sized("auto"))
     return _observed(made, on_change)
 
 
@@ -35,7 +37,9 @@ def choice(
     label: int | None = None,
 ) -> ipywidgets.Dropdown:
     """A box to choose from, ``width`` pixels wide with its title, which has ``label`` of them."""
-    made = ipywidgets.Dropdown(options=list(options), description=title, tooltip=tooltip, layout=sized(f"{width}px"))
+    made = heard_whole(ipywidgets.Dropdown)(
+        options=list(options), description=title, tooltip=tooltip, layout=sized(f"{width}px")
+    )
     return _observed(_labelled(made, label), on_change)
 
 
@@ -49,7 +53,7 @@ def number_box(
     tooltip: str = "",
 ) -> ipywidgets.BoundedIntText:
     """A box for a whole number between two."""
-    made = ipywidgets.BoundedIntText(
+    made = heard_whole(ipywidgets.BoundedIntText)(
         min=least, max=most, description=title, tooltip=tooltip, layout=sized(f"{width}px")
     )
     return _observed(_labelled(made), on_change)
@@ -59,7 +63,7 @@ def text_box(
     title: str, on_change: Callable[[Any], None] | None = None, *, layout: ipywidgets.Layout, **traits: Any
 ) -> ipywidgets.Text:
     """A line to write into."""
-    return _observed(_labelled(ipywidgets.Text(description=title, layout=layout, **traits)), on_change)
+    return _observed(_labelled(heard_whole(ipywidgets.Text)(description=title, layout=layout, **traits)), on_change)
 
 
 def bar(*content: ipywidgets.Widget) -> ipywidgets.HBox:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from qwidgets.teaching import read_numbers, values_text
 from qwidgets.widgets.controls import bit_grid
+from qwidgets.widgets.controls.hearing import heard_whole
 from qwidgets.widgets.controls.lifetime import Holder
 from qwidgets.widgets.controls.silence import Silence
 
@@ -38,7 +39,7 @@ class NumberInput(Holder):
     def __init__(self, on_numbers: Callable[[Floats], None], height: int = 32) -> None:
         self._on_numbers = on_numbers
         self._silence = Silence()
-        self.text = ipywidgets.Textarea(
+        self.text = heard_whole(ipywidgets.Textarea)(
             description="values",
             rows=1,
             layout=ipywidgets.Layout(flex="1 1 320px", max_width="760px", height=f"{height}px"),

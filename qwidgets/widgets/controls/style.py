@@ -75,7 +75,6 @@ CSS = """
 .qw .qw-aligned { gap: 0; }
 .qw .qw-upper .jupyter-widgets { margin: 0; }
 .qw .qw-bars { overflow: hidden; }
-.qw .qw-sliders { container-type: inline-size; }
 .qw .qw-log pre { font-size: 11px; color: var(--qw-quiet); max-height: 220px; overflow: auto; background: none; }
 .qw .qw-wrong { color: var(--qw-error); font-weight: 600; white-space: pre-wrap; }
 .qw .widget-html-content { line-height: 1.45; }
@@ -86,6 +85,8 @@ CSS = """
 .qw .widget-button:focus-visible, .qw .noUi-handle:focus-visible, .qw input:focus-visible, .qw select:focus-visible {
   outline: 2px solid var(--qw-accent); outline-offset: 1px; }
 .qw .noUi-connect { background: var(--qw-accent) !important; }
+/* Words beside figures are as wide as these, and make no column wider. */
+.qw .qw-columns p { width: 0; min-width: 100%; margin: 8px 0 0; white-space: normal; line-height: 1.3; }
 .qw table.qw-figures { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 8px 2px 0; text-align: right; font-weight: normal;
   background: none; border: none; white-space: nowrap; }

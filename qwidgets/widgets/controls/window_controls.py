@@ -1,4 +1,4 @@
-"""The controls that move a window: sliders, number boxes, sign, rounding, overflow, and a notation.
+"""The controls that move a window: a slider, number boxes, sign, rounding, overflow, and a notation.
 
 They show one format and tell of every wish for another one; whether the wish is granted is decided elsewhere, and told
 back by :meth:`WindowControls.show`. All of them can be reached and moved by keys.
@@ -12,11 +12,9 @@ import ipywidgets
 from qwidgets.formats import MAX_FRACTION_LENGTH, MAX_WORD_LENGTH, OVERFLOWS, ROUNDINGS, FixedPoint
 from qwidgets.widgets.controls import window_moves
 from qwidgets.widgets.controls.inputs import bar, checkbox, choice, number_box, set_traits, text_box
-from qwidgets.widgets.controls.lifetime import Holder, close_tree
+from qwidgets.widgets.controls.lifetime import Holder
 from qwidgets.widgets.controls.silence import Silence
-
-BEFORE_RAIL = 12
-AFTER_RAIL = 9
+from qwidgets.widgets.controls.window_slider import WindowSlider
 
 Move = Callable[[FixedPoint], FixedPoint]
 """A wish: what a format is to become. It may refuse with a FormatError."""
@@ -36,7 +34,7 @@ class WindowControls(Holder):
 
     Attributes
     ----------
-    sliders, boxes, choices, notation
+    slider, boxes, choices, notation
         To be put on the screen.
     """
 
@@ -46,11 +44,8 @@ class WindowControls(Holder):
         self._on_move, self._on_choose, self._on_write = on_move, on_choose, on_write
         self._silence = Silence()
         self._fmt = FixedPoint()
-        self._limits = (0, -7)
-        self._inset = "60px"
-        self.sliders = ipywidgets.VBox()
-        self.sliders.add_class("qw-sliders")
-        self._new_sliders()
+        self.slider = WindowSlider()
+        self.slider.observe(self._on_slider, "window")
         most = MAX_FRACTION_LENGTH
         self._msb = number_box("msb", -most, most, self._on_msb, width=98, tooltip="Position of the highest bit kept")
         self._lsb = number_box("lsb", -most, most, self._on_lsb, width=98, tooltip="Position of the lowest bit kept")
@@ -87,17 +82,16 @@ class WindowControls(Holder):
         with self._silence:
             movable = enabled and fmt is not None
             self._fmt = fmt or self._fmt
-            if (top, bottom) != self._limits:
-                self._limits = (top, bottom)
-                self._new_sliders()
-            for control in (*self.sliders.children, *self.boxes.children, *self.choices.children):
+            with self.slider.hold_sync():
+                window = (fmt.msb, fmt.lsb) if fmt else None
+                set_traits(self.slider, top=top, bottom=bottom, window=window, disabled=not movable)
+            for control in (*self.boxes.children, *self.choices.children):
                 set_traits(control, disabled=not movable)
             set_traits(
                 self.notation, disabled=not enabled, value="float" if fmt is None else fmt.notation("numerictype")
             )
             if fmt is None:
                 return
-            self._show_sliders()
             set_traits(self._msb, value=fmt.msb)
             set_traits(self._lsb, value=fmt.lsb)
             set_traits(self._word_length, value=fmt.word_length, min=1 + fmt.signed)
@@ -110,48 +104,7 @@ class WindowControls(Holder):
         with self._silence:
             set_traits(self.notation, value=format_name)
 
-    def _new_sliders(self) -> None:
-        """Make sliders over the bits that are drawn.
-
-        One that is given other options sends stale positions from the browser, so each range of bits has its own. There
-        are two, because a handle that the kernel moves while a person moves another one would fight with the hand:
-        what each of them sets, nothing corrects.
-        """
-        for old in self.sliders.children:
-            close_tree(old)
-        top, bottom = self._limits
-        options = [(f"2^{bit}", bit) for bit in range(top, bottom - 1, -1)]
-        self._mover = ipywidgets.SelectionSlider(options=options, description="move", tooltip="Moves the whole window")
-        self._edges = ipywidgets.SelectionRangeSlider(
-            options=options, description="edges", tooltip="Moves the edges: the word grows or shrinks"
-        )
-        for slider in (self._mover, self._edges):
-            slider.readout = False
-            slider.layout.width, slider.layout.min_width = "auto", "0"
-        self._show_sliders()
-        self._mover.observe(self._on_mover, "value")
-        self._edges.observe(self._on_edges, "value")
-        self.sliders.children = (self._mover, self._edges)
-        self.align(self._inset)
-
-    def align(self, inset: str) -> None:
-        """Let the rails of the sliders begin and end a CSS length from the sides; 100cqw is the width of their box."""
-        self._inset = inset
-        for slider in (self._mover, self._edges):
-            set_traits(slider.style, description_width=f"calc({inset} - {BEFORE_RAIL}px)")
-            set_traits(slider.layout, margin=f"0 calc({inset} - {AFTER_RAIL}px) 0 0")
-
-    def _show_sliders(self) -> None:
-        """Set the sliders to the window; to their ends where it reaches beyond what is drawn."""
-        top, bottom = self._limits
-        msb, lsb = (min(max(bit, bottom), top) for bit in (self._fmt.msb, self._fmt.lsb))
-        set_traits(self._mover, value=msb)
-        set_traits(self._edges, value=(msb, lsb))
-
-    def _on_mover(self, event: Any) -> None:
-        self._move(lambda fmt: window_moves.with_msb(fmt, event.new, hold_length=True))
-
-    def _on_edges(self, event: Any) -> None:
+    def _on_slider(self, event: Any) -> None:
         self._move(lambda fmt: window_moves.with_window(fmt, *event.new))
 
     def _on_msb(self, event: Any) -> None:

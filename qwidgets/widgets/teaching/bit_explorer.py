@@ -31,6 +31,7 @@ from qwidgets.widgets.controls import (
     escaped,
     grid_html,
     guarded,
+    heard_whole,
     heat_map_html,
     outcome_table,
     story_html,
@@ -112,7 +113,7 @@ class BitExplorer(TeachingView):
         self._build_inputs()
         self._grid, self._counts, self._heat, self._side, self._story, self._why = (ipywidgets.HTML() for _ in range(6))
         self._bars = ColumnBars(self._on_brush)
-        self._look = ipywidgets.Dropdown(options=[("–", 0)], description="look closely at")
+        self._look = heard_whole(ipywidgets.Dropdown)(options=[("–", 0)], description="look closely at")
         self._look.style.description_width = "96px"
         self._look.layout.width = "240px"
         self._look.observe(self._on_look, "value")
@@ -137,17 +138,21 @@ class BitExplorer(TeachingView):
 
     def _build_inputs(self) -> None:
         self._numbers = NumberInput(self._on_numbers, height=44)
-        self._preset = ipywidgets.Dropdown(options=["examples …", *PRESETS], tooltip="Numbers that show something")
+        self._preset = heard_whole(ipywidgets.Dropdown)(
+            options=["examples …", *PRESETS], tooltip="Numbers that show something"
+        )
         self._preset.layout.width = "170px"
         self._preset.observe(self._on_preset, "value")
-        self._steps = ipywidgets.ToggleButtons(
+        self._steps = heard_whole(ipywidgets.ToggleButtons)(
             options=[(f"{number} {step.title}", number) for number, step in enumerate(STEPS, 1)],
             tooltips=[step.sentence for step in STEPS],
         )
         self._steps.observe(self._on_step, "value")
         self._back = _button("Back", "arrow-left", lambda _: self._go(-1))
         self._next = _button("Next", "arrow-right", lambda _: self._go(1))
-        self._scheme = ipywidgets.Dropdown(options=list(SCHEMES), description="rule", tooltip="Chooses a window")
+        self._scheme = heard_whole(ipywidgets.Dropdown)(
+            options=list(SCHEMES), description="rule", tooltip="Chooses a window"
+        )
         self._scheme.style.description_width = "32px"
         self._scheme.layout.width = "140px"
         self._scheme.observe(self._on_propose, "value")
@@ -180,17 +185,13 @@ class BitExplorer(TeachingView):
         self._bars.columns = columns
         self._bars.show("", positive, negative, window, window)
         self._controls.show(self.format, columns.top, columns.bottom, enabled=True)
-        # The handles stand in the middle of the columns that they mean; a slider is 12 pixels wider than its rail.
-        label = LEFT + CELL // 2 - 4
-        for slider in self._controls.sliders.children:
-            slider.style.description_width = f"{label - 8}px"
-            slider.layout.margin = "0"
-            slider.layout.width = f"{label + (len(columns.positions) - 1) * CELL + 12}px"
+        self._controls.slider.layout.margin = f"0 0 0 {LEFT}px"
+        self._controls.slider.layout.width = f"{len(columns.positions) * CELL}px"
 
     def _show_parts(self) -> None:
         """Put on the screen what belongs to the step; a figure that is made while hidden would stay blank."""
         left = [self._grid, *[self._counts, self._bars.widget][: 2 * (self.step >= 3)], *[self._heat][: self.step >= 4]]
-        left += [self._controls.sliders][: self.step >= LAST_STEP]
+        left += [self._controls.slider][: self.step >= LAST_STEP]
         right = [self._side, self._look, self._story] if self.step == LAST_STEP else []
         for box, parts in ((self._left, left), (self._right, right)):
             if list(box.children) != parts:

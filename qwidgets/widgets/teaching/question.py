@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import ipywidgets
 
-from qwidgets.widgets.controls import View, escaped, guarded, held_in
+from qwidgets.widgets.controls import View, escaped, guarded, heard_whole, held_in
 from qwidgets.widgets.teaching.teaching_view import row
 
 
@@ -49,7 +49,7 @@ class Question(View):
     def __init__(self, exercise: Asked, widget: Any = None) -> None:
         super().__init__()
         self._exercise, self._widget = exercise, widget
-        self._answer = ipywidgets.Text(placeholder="your answer", continuous_update=False)
+        self._answer = heard_whole(ipywidgets.Text)(placeholder="your answer", continuous_update=False)
         self._answer.description = "answer"
         self._answer.style.description_width = "48px"
         self._answer.layout.width = "320px"

@@ -31,6 +31,7 @@ from qwidgets.widgets.controls import (
     close_tree,
     escaped,
     guarded,
+    heard_whole,
     label_ticks,
     labelled_axis,
     number_text,
@@ -88,14 +89,14 @@ class SineScope(TeachingView):
 
     def _build(self) -> tuple[ipywidgets.Widget, ...]:
         kind = self.signal.name if self.signal.name in MAKERS else OWN
-        self._kind = ipywidgets.Dropdown(options=[*MAKERS, OWN], value=kind, description="signal")
+        self._kind = heard_whole(ipywidgets.Dropdown)(options=[*MAKERS, OWN], value=kind, description="signal")
         self._kind.style.description_width = "44px"
         self._kind.layout.width = "170px"
-        self._upload = ipywidgets.FileUpload(accept=".wav,.csv,.txt", description="WAV or CSV")
+        self._upload = heard_whole(ipywidgets.FileUpload)(accept=".wav,.csv,.txt", description="WAV or CSV")
         self._upload.layout.width = "130px"
         self._amplitude = _slider("amplitude", AMPLITUDE, 0.0, 2.0, 0.01)
         self._frequency = _slider("frequency", 441.0, 20.0, 3000.0, 1.0)
-        self._span = ipywidgets.IntSlider(
+        self._span = heard_whole(ipywidgets.IntSlider)(
             120, 20, 2000, 20, description="samples", layout=ipywidgets.Layout(width="270px")
         )
         self._listen = ipywidgets.Button(description="Listen", icon="volume-up", layout=ipywidgets.Layout(width="92px"))
@@ -253,7 +254,7 @@ def _ticks(reach: float) -> dict[float, str]:
 
 
 def _slider(name: str, value: float, least: float, most: float, step: float) -> ipywidgets.FloatSlider:
-    slider = ipywidgets.FloatSlider(value, min=least, max=most, step=step, description=name)
+    slider = heard_whole(ipywidgets.FloatSlider)(value, min=least, max=most, step=step, description=name)
     slider.style.description_width = "66px"
     slider.layout.width = "250px"
     return slider

@@ -1,21 +1,18 @@
 """The list of tensors in the browser: what its rows say, which are selected, and in which order they lie.
 
-Its script is in ``frontend/`` and is built into ``static/``. Finding, sorting, grouping and scrolling need no kernel. A
+Finding, sorting, grouping and scrolling need no kernel. A
 heat map that is given to it follows line by line. It knows of rows, and of no plan.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
 
 from qwidgets.pictures import Pixels
-
-STATIC = Path(__file__).parent / "static"
+from qwidgets.widgets.controls import Scripted, built
 
 Line = Mapping[str, Any]
 """A row: its ``name``, ``layer``, ``cells``, ``marks`` (severities by column) and ``tags``, as JSON can say them."""
@@ -29,7 +26,7 @@ def _held_strips(_: object, widget: "RowList") -> memoryview:
     return memoryview(widget.held_strips.tobytes())
 
 
-class RowList(anywidget.AnyWidget):
+class RowList(Scripted):
     """A list of named rows.
 
     Attributes
@@ -51,9 +48,8 @@ class RowList(anywidget.AnyWidget):
         bqplot's heat map that follows the list: its image, the mark that shows it, and the scale of its lines.
     """
 
-    # Text, not paths: anywidget connects a path to every list there is, so that none would ever be freed.
-    _esm = (STATIC / "row_list.js").read_text(encoding="utf-8")
-    _css = (STATIC / "row_list.css").read_text(encoding="utf-8")
+    _esm = built("row_list.js")
+    _css = built("row_list.css")
 
     columns = traitlets.List(traitlets.Dict()).tag(sync=True)
     filters = traitlets.List(traitlets.List()).tag(sync=True)
@@ -76,11 +72,6 @@ class RowList(anywidget.AnyWidget):
         self.held_strips: Pixels = np.zeros((0, 0), np.uint8)
         self._places: dict[str, int] = {}
         super().__init__(**traits)
-
-    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """Give all of the state: the script is a default, too, and a page without it shows nothing."""
-        state: dict[str, Any] = super().get_state(key)
-        return state
 
     def show_rows(self, rows: Sequence[Line]) -> None:
         """Show rows; where they are those that are shown, only what changed is sent."""

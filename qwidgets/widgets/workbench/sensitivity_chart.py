@@ -26,6 +26,7 @@ from qwidgets.widgets.controls import (
     drawing,
     escaped,
     guarded,
+    heard_whole,
     label_ticks,
     labelled_axis,
     number_text,
@@ -151,7 +152,7 @@ class SensitivityChart(PlanView):
         """Make a slider over the rows; one that is given other options sends stale positions from the browser."""
         for old in self._steps.children:
             close_tree(old)
-        self._row = ipywidgets.SelectionSlider(options=self._ranked, description="tensor", readout=False)
+        self._row = heard_whole(ipywidgets.SelectionSlider)(options=self._ranked, description="tensor", readout=False)
         self._row.tooltip = "The arrow keys go from bar to bar, the dearest first"
         self._row.style.description_width = "46px"
         self._row.layout.width = "240px"

@@ -80,7 +80,8 @@ class WindowEditor(PlanView):
         self._empty = ipywidgets.HTML(
             "<span class='qw-quiet'>Select a tensor to see its bits and move its window.</span>"
         )
-        left = ipywidgets.VBox([self._bars.widget, self._controls.sliders])
+        self._controls.slider.layout.margin = f"0 {self._bars.inset}px"
+        left = ipywidgets.VBox([self._bars.widget, self._controls.slider])
         right = ipywidgets.VBox([self._controls.boxes, self._controls.choices, self._controls.notation])
         parts = (
             (left, "1.4 1 266px", "200px"),
@@ -121,7 +122,6 @@ class WindowEditor(PlanView):
         if self.plan.calibration is not None:
             bits = edited.bits("positive"), edited.bits("negative")
             self._bars.show(f"{name} {edited.channels}", *bits, fmt, edited.committed_window)
-        self._controls.align(self._bars.inset)
         self._controls.show(fmt, self._bars.top, self._bars.bottom, enabled=bool(free))
         now = self.plan[name]
         if isinstance(now, AccumulatorFormat) or (isinstance(now, PerChannel) and len(edited.channels) != 1):
