@@ -19,9 +19,16 @@ export interface Strips {
   palette: Uint8Array;
 }
 
+/** What is marked in it: the lines of the selected tensors, and the cell that is read out by keys. */
+export interface Marked {
+  selected: ReadonlySet<string>;
+  read: { row: number; column: number } | null;
+}
+
 const LINE_PIXELS = 6;
 const GAP_PIXELS = 1;
 const SELECTED = [42, 120, 214, 255]; // the accent
+const READ = [230, 159, 0, 255];
 const BEYOND = 60; // lines that are painted above and below those that are seen
 
 export class HeatMap {
@@ -35,7 +42,7 @@ export class HeatMap {
   ) {}
 
   /** Paint the lines around those that are seen, from `first` on. */
-  paint(lines: readonly Line[], selected: ReadonlySet<string>, strips: Strips, first: number, count: number): void {
+  paint(lines: readonly Line[], marked: Marked, strips: Strips, first: number, count: number): void {
     const start = Math.max(Math.floor(first) - BEYOND, 0);
     const end = Math.min(Math.ceil(first + count) + BEYOND, Math.max(lines.length, 1));
     const moved = start !== this.start || end !== this.end;
@@ -48,7 +55,8 @@ export class HeatMap {
     for (let at = this.start; at < Math.min(this.end, lines.length); at++) {
       const line = lines[at];
       if (line.kind === "group" && !line.folded) continue;
-      this.paintLine(image, strips, line.row, at - this.start, line.kind === "row" && selected.has(line.path));
+      this.paintLine(image, strips, line.row, at - this.start, line.kind === "row" && marked.selected.has(line.path));
+      if (line.row === marked.read?.row) this.markCell(image, at - this.start, marked.read.column);
     }
     context.putImageData(image, 0, 0);
     const url = new TextEncoder().encode(canvas.toDataURL());
@@ -62,6 +70,20 @@ export class HeatMap {
   scroll(first: number, count: number): boolean {
     this.scale.set({ min: -(first + count), max: -first });
     return first >= this.start && first + count <= Math.max(this.end, count);
+  }
+
+  /** How many bits have a column; each is several pixels wide. */
+  get columns(): number {
+    return this.mark.get("x")[1];
+  }
+
+  /** The line and the column under the pointer, which is over the picture. */
+  cellAt(event: MouseEvent): { line: number; column: number } {
+    const { left, width, top, height } = (event.target as Element).getBoundingClientRect();
+    return {
+      line: this.start + Math.floor(((event.clientY - top) / height) * (this.end - this.start)),
+      column: Math.floor(((event.clientX - left) / width) * this.columns),
+    };
   }
 
   private paintLine(image: ImageData, strips: Strips, row: number, place: number, selected: boolean): void {
@@ -81,6 +103,13 @@ export class HeatMap {
     }
     for (let y = 0; y < LINE_PIXELS; y++) {
       for (const x of [0, 1, width - 2, width - 1]) line.set(SELECTED, (y * width + x) * 4);
+    }
+  }
+
+  private markCell(image: ImageData, place: number, column: number): void {
+    const wide = image.width / this.columns;
+    for (const y of [0, 1, LINE_PIXELS - 2, LINE_PIXELS - 1]) {
+      for (let x = column * wide; x < (column + 1) * wide; x++) image.data.set(READ, ((place * LINE_PIXELS + y) * image.width + x) * 4);
     }
   }
 }

@@ -81,3 +81,10 @@ function dataCell(column: Column, value: Value, mark: string): HTMLElement {
   cell.title = text;
   return cell;
 }
+
+/** What a row says, for a screen reader. */
+export function inWords(row: Row, columns: readonly Column[]): string {
+  const cells = columns.slice(1).map((column) => [column, written(column, row.cells[column.name] ?? null)] as const);
+  const words = cells.filter(([, text]) => text !== "").map(([{ title, unit }, text]) => `${title} ${text}${unit ? ` ${unit}` : ""}`);
+  return [row.name, ...words].join(", ");
+}

@@ -6,16 +6,17 @@
 import type { AnyModel, RenderProps } from "@anywidget/types";
 import { element, same } from "./elements";
 import { HeatMap, type Model } from "./heat_map";
-import { headerCell, keyOf, lineElement, ROW, written } from "./line_elements";
+import { headerCell, inWords, keyOf, lineElement, ROW } from "./line_elements";
 import { linesOf, lineThatBegins, type Line, type Row, type Sorting } from "./order";
+import { ask, besides, readUnderPointer } from "./reading";
 import { clicked, extended, only, toggled, type Selection } from "./selection";
 import { nameSliders } from "./slider_names";
-import { arrange, arrangementOf, shownColumns, type Column, type State } from "./state";
+import { arrange, arrangementOf, shownColumns, type Bit, type Column, type State } from "./state";
 import { Toolbar } from "./toolbar";
+import { TypeAhead } from "./type_ahead";
 
 const HEADER = 28;
 const BEYOND = 10; // lines that are in the page above and below those that are seen
-const TYPING_MS = 800;
 
 class RowList {
   private readonly body = element("div", "qwl-body", { role: "rowgroup" });
@@ -34,9 +35,10 @@ class RowList {
   private lines: Line[] = [];
   private elements = new Map<string, HTMLElement>();
   private selection: Selection;
-  private typed = "";
-  private typedAt = 0;
+  private readonly typing = new TypeAhead();
   private heatMap: HeatMap | null = null;
+  /** The bit that is read by keys. */
+  private read: Bit | null = null;
   private readonly id = `qwl-${Math.random().toString(36).slice(2)}`;
 
   constructor(
@@ -154,7 +156,7 @@ class RowList {
     const strips = this.model.get("strips");
     this.heatMap?.paint(
       this.lines,
-      new Set(this.selection.names),
+      { selected: new Set(this.selection.names), read: this.read && { row: this.rowOf(this.read[0]), column: this.read[1] } },
       {
         pixels: new Uint8Array(strips.buffer, strips.byteOffset, strips.byteLength),
         width: this.model.get("strip_width"),
@@ -163,6 +165,10 @@ class RowList {
       this.grid.scrollTop / ROW,
       this.bodyHeight / ROW,
     );
+  }
+
+  private rowOf(name: string): number {
+    return this.model.get("rows").findIndex((row) => row.name === name);
   }
 
   /** The height of the lines' place, a horizontal scroll bar counted in, which the heat map does not have. */
@@ -246,11 +252,16 @@ class RowList {
     const line = this.lines[at];
     if (event.key in moves) {
       this.moveTo(Math.min(Math.max(moves[event.key], 0), this.lines.length - 1), event);
-    } else if (event.key === " " && this.typed === "" && line) {
+    } else if (event.key === " " && this.typing.isOver() && line) {
       if (line.kind === "group") this.fold(line);
       else this.choice(toggled(this.selection, line.path));
     } else if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && line?.kind === "group") {
       if (line.folded === (event.key === "ArrowRight")) this.fold(line);
+    } else if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && line && this.heatMap) {
+      const by = event.key === "ArrowRight" ? 1 : -1;
+      this.readBit(besides(this.read, line.path, by, this.heatMap.columns));
+    } else if (event.key === "Escape" && this.read) {
+      this.readBit(null);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       const names = this.names();
       this.choice({ names, focus: this.selection.focus, anchor: names[0] ?? "" });
@@ -279,25 +290,41 @@ class RowList {
 
   /** Go to the line that begins with what is typed. */
   private type(key: string, at: number): void {
-    const now = performance.now();
-    this.typed = now - this.typedAt < TYPING_MS ? this.typed + key : key;
-    this.typedAt = now;
-    setTimeout(() => {
-      if (performance.now() - this.typedAt >= TYPING_MS) this.typed = "";
-    }, TYPING_MS + 1);
-    const found = lineThatBegins(this.lines, this.typed, Math.max(at, 0) + (this.typed.length === 1 ? 1 : 0));
-    if (found < 0) return;
-    if (this.lines[found].kind === "row") this.choice(only(this.lines[found].path));
+    const typed = this.typing.add(key);
+    const found = lineThatBegins(this.lines, typed, Math.max(at, 0) + (typed.length === 1 ? 1 : 0));
+    if (found >= 0 && this.lines[found].kind === "row") this.choice(only(this.lines[found].path));
+  }
+
+  /** Read out a bit, and those of the rows that are gone to afterwards. */
+  private readBit(bit: Bit | null): void {
+    this.read = bit;
+    ask(this.model, bit);
+    this.paint();
+  }
+
+  /** The kernel says what the bit says that was asked about. */
+  hear(): void {
+    if (this.read) this.spoken.textContent = this.model.get("said");
+  }
+
+  /** The bit under the pointer, which is over the heat map; null where there is none. */
+  bitAt(event: MouseEvent): Bit | null {
+    const { line: at, column } = this.heatMap?.cellAt(event) ?? { line: -1, column: 0 };
+    const line = this.lines[at];
+    if (!line || (line.kind === "group" && !line.folded)) return null;
+    return [this.model.get("rows")[line.row].name, column];
   }
 
   private choice(selection: Selection): void {
     this.selection = selection;
+    if (this.read) this.read = [selection.focus, this.read[1]];
     this.reveal();
     this.mark();
     this.paint();
     this.speak();
     this.model.set("selection", [...selection.names]);
     this.model.save_changes();
+    if (this.read) ask(this.model, this.read);
   }
 
   private fold(line: Line): void {
@@ -324,10 +351,7 @@ class RowList {
   private speak(): void {
     const row = this.model.get("rows").find((each) => each.name === this.selection.focus);
     if (!row) return;
-    const cells = shownColumns(this.model).slice(1);
-    const said = cells.map((column) => [column, written(column, row.cells[column.name] ?? null)] as const);
-    const words = said.filter(([, text]) => text !== "").map(([column, text]) => `${column.title} ${text}${column.unit ? ` ${column.unit}` : ""}`);
-    this.spoken.textContent = [row.name, ...words].join(", ");
+    this.spoken.textContent = inWords(row, shownColumns(this.model));
   }
 }
 
@@ -355,13 +379,14 @@ export default {
   render({ model, el }: RenderProps<State>): () => void {
     const list = new RowList(model as AnyModel<State>, el);
     void list.follow();
-    const unwatch = nameSliders(el);
+    const ends = [nameSliders(el), readUnderPointer(el, (event) => list.bitAt(event), model as AnyModel<State>)];
     const onPatch = (patch: Patch): void => list.patch(patch);
     const onRows = (): void => list.order();
     const onScroll = (): void => list.scroll();
     const onSelection = (): void => list.select(model.get("selection"));
     const onShown = (): void => list.rechoose();
     const onHeight = (): void => list.resize();
+    const onSaid = (): void => list.hear();
     const events: [string, (...given: any[]) => void][] = [
       ["msg:custom", onPatch],
       ["change:rows", onRows],
@@ -371,10 +396,11 @@ export default {
       ["change:selection", onSelection],
       ["change:shown", onShown],
       ["change:height", onHeight],
+      ["change:said", onSaid],
     ];
     for (const [event, callback] of events) model.on(event as "change:rows", callback);
     return () => {
-      unwatch();
+      ends.forEach((end) => end());
       events.forEach(([event, callback]) => model.off(event as "change:rows", callback));
     };
   },

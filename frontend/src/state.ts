@@ -25,6 +25,9 @@ export interface Arrangement {
 
 const AS_IN_THE_NETWORK: Arrangement = { find: "", tag: "", sorting: null, grouped: false, folded: [] };
 
+/** A cell of the heat map: a tensor, and which column counted from the left. */
+export type Bit = [name: string, column: number];
+
 export interface State {
   columns: Column[];
   rows: Row[];
@@ -33,6 +36,10 @@ export interface State {
   arrangement: Partial<Arrangement>;
   selection: string[];
   order: string[];
+  /** The bit that is pointed at. */
+  asked: Bit | null;
+  /** What it says. */
+  said: string;
   shown: string[];
   height: number;
   /** How far all views are scrolled, in pixels; the kernel is not told. */

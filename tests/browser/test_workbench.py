@@ -17,6 +17,7 @@ from tests.browser.workbench_page import (
     open_tab,
     row,
     select,
+    table,
     wait_for_row,
 )
 
@@ -63,12 +64,38 @@ def test_a_row_clicked_in_the_table_is_marked_in_the_heat_map_and_fills_the_edit
     assert frame == ACCENT != other
 
 
-def test_a_cell_clicked_in_the_heat_map_selects_its_tensor_and_reads_out_the_bit(digits: NotebookPage) -> None:
+def test_a_bit_of_the_heat_map_is_read_out_where_the_mouse_is_and_a_click_selects_its_tensor(
+    digits: NotebookPage,
+) -> None:
     heat = digits.output(0).locator(".qw-aligned")
-    digits.page.mouse.click(middle_x(heat.get_by_text("2⁻⁴", exact=True)), middle(row(digits, "stem.0.weight")))
-    digits.wait_for_value("workbench.selection", ["stem.0.weight"])
     count = digits.value("int(plan.calibration['stem.0.weight'].msb_counts()[-4])")
-    expect(digits.output(0).get_by_text(f"· 2⁻⁴ · {count:,} values")).to_be_visible()
+    digits.page.mouse.move(middle_x(heat.get_by_text("2⁻⁴", exact=True)), middle(row(digits, "stem.0.weight")))
+    expect(heat.get_by_text(f"· 2⁻⁴ · {count:,} values")).to_be_visible()
+    assert digits.value("workbench.selection") == ["input"]
+    digits.page.mouse.down()
+    digits.page.mouse.up()
+    digits.wait_for_value("workbench.selection", ["stem.0.weight"])
+    expect(heat.get_by_text(f"· 2⁻⁴ · {count:,} values")).to_be_visible()
+    digits.page.mouse.move(0, 0)
+    expect(heat.get_by_text("Point at a bit")).to_be_visible()
+
+
+def test_the_bits_of_a_row_are_read_out_by_keys(digits: NotebookPage) -> None:
+    select(digits, "stem.0.weight")
+    table(digits).focus()
+    top = digits.value("workbench.heat_map._lines.bits.top")
+    for _ in range(top + 5):
+        digits.page.keyboard.press("ArrowRight")
+    count = digits.value("int(plan.calibration['stem.0.weight'].msb_counts()[-4])")
+    heat, spoken = digits.output(0).locator(".qw-aligned"), digits.output(0).locator(".qwl-spoken")
+    expect(heat.get_by_text(f"· 2⁻⁴ · {count:,} values")).to_be_visible()
+    expect(spoken).to_have_text(f"two to the -4: {count} values")
+    digits.page.keyboard.press("ArrowDown")
+    count = digits.value("int(plan.calibration['stem.0.bias'].msb_counts().get(-4, 0))")
+    expect(heat.get_by_text("stem.0.bias")).to_be_visible()
+    expect(heat.get_by_text(f"· 2⁻⁴ · {count:,} values")).to_be_visible()
+    digits.page.keyboard.press("Escape")
+    expect(heat.get_by_text("Point at a bit")).to_be_visible()
 
 
 def test_the_slider_moved_by_keys_changes_the_counts_to_those_of_brute_force(digits: NotebookPage) -> None:

@@ -14,6 +14,7 @@ import traitlets
 
 from qwidgets.errors import PlanError
 from qwidgets.formats import FixedPoint
+from qwidgets.pictures import superscript
 from qwidgets.plan import Plan
 from qwidgets.widgets import BitHeatMap, LayerTable, WindowEditor
 from qwidgets.widgets.controls import PlanView
@@ -214,9 +215,28 @@ def test_a_click_beside_the_list_is_about_the_line_that_lies_there(plan: Plan) -
     click = {"click_x": 2.5, "click_y": -1.5}
     heat.image._handle_custom_msgs(None, {"event": "element_click", "data": click}, None)
     assert heat.selection == (plan.names[-1],)
-    assert plan.names[-1] in heat.readout.value
     heat.image._handle_custom_msgs(None, {"event": "element_click", "data": {**click, "click_y": -0.5}}, None)
     assert heat.selection == (plan.names[-1],)
+
+
+def test_a_bit_that_is_pointed_at_is_read_out_for_as_long_as_it_is(plan: Plan) -> None:
+    table, heat = aligned(plan)
+    heat.draw_now()
+    heat.tell("look here")
+    assert heat._lines is not None
+    assert plan.calibration is not None
+    bits = heat._lines.bits
+    counted = plan.calibration[FIRST].msb_counts()
+    for bit in (int(counted.index[0]), bits.top):
+        table.rows.set_state({"asked": [FIRST, bits.top - bit]})
+        expected = int(counted.get(bit, 0))
+        assert f"<b>{FIRST}</b> · {superscript(f'2^{bit}')} · {expected:,} values" in heat.readout.value
+        assert table.rows.said == f"two to the {bit}: {expected} values"
+    for nowhere in (["no such tensor", 0], [FIRST, len(bits)], [FIRST, -1], None):
+        table.rows.set_state({"asked": nowhere})
+        assert heat.readout.value == "look here"
+    heat.selection = ("blocks.1.conv",)
+    assert "Point at a bit" in heat.readout.value
 
 
 def heat_clicked(heat: BitHeatMap, name: str, bit: int) -> None:

@@ -12,18 +12,20 @@ import numpy as np
 
 from qwidgets.pictures import palette
 from qwidgets.plan import Plan
-from qwidgets.widgets.controls import PlanView, guarded, label_ticks, labelled_axis, quiet
+from qwidgets.widgets.controls import PlanView, drawing, guarded, label_ticks, labelled_axis, quiet
 from qwidgets.widgets.workbench.bit_lines import NOT_CALIBRATED, BitLines, cell_at
 from qwidgets.widgets.workbench.row_list import RowList
 
 HEADER = 28
 MARGIN = {"top": HEADER, "bottom": 0, "left": 8, "right": 8}
 MOST_TICKS = 8
-ABOUT = "Click a line to select its tensor and read out a bit."
+ABOUT = "Point at a bit to read it out; a click selects its tensor."
 
 
 class AlignedHeatMap(PlanView):
-    """Every tensor a line, every power of two a column; a click selects the tensor and reads out the bit.
+    """Every tensor a line, every power of two a column; what is pointed at is read out, a click selects the tensor.
+
+    On the list, the arrow keys to the left and right read out the bits of a row.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class AlignedHeatMap(PlanView):
     figure, image
         bqplot's.
     readout
-        What a cell that was clicked says.
+        What a bit says that is pointed at, or whatever there is to say.
     """
 
     def __init__(self, plan: Plan, rows: RowList, selection: Iterable[str] = ()) -> None:
@@ -55,6 +57,7 @@ class AlignedHeatMap(PlanView):
             image=picture, scales={"x": self._x, "y": self._y}, x=[0, 1], y=[-1, 0], pixelated=True
         )
         self.image.on_element_click(self._on_click)
+        self._rows.observe(self._on_asked, "asked")
         self._bit_axis = labelled_axis(self._x, "top")
         self.figure = bqplot.Figure(
             marks=[self.image],
@@ -69,6 +72,7 @@ class AlignedHeatMap(PlanView):
         )
         self._rows.palette = [int(part) for part in palette().ravel()]
         self._rows.picture, self._rows.mark, self._rows.scale = picture, self.image, self._y
+        self._at_rest = ABOUT
         self.readout = quiet(ABOUT)
         self.readout.add_class("qw-one-line")
         self.readout.add_class("qw-readout")
@@ -92,9 +96,30 @@ class AlignedHeatMap(PlanView):
         else:
             self._rows.change([], {name: self._lines.lines[name][0] for name in changed})
 
+    def tell(self, words: str) -> None:
+        """Say something, as HTML, while no bit is pointed at, and until another tensor is selected."""
+        self._at_rest = self.readout.value = words
+
     def _show_selection(self) -> None:
         several = len(self.selection) > 1
-        self.readout.value = f"{len(self.selection)} tensors selected" if several else ABOUT
+        self._at_rest = f"{len(self.selection)} tensors selected" if several else ABOUT
+        self._read_out()
+
+    @drawing
+    def _on_asked(self, _: Any) -> None:
+        self._read_out()
+
+    def _read_out(self) -> None:
+        """Say what the bit says that is pointed at."""
+        if self._lines is None:
+            return
+        words = self._at_rest
+        if asked := self._rows.asked:
+            name, column = asked
+            if name in self._lines.lines and 0 <= column < len(self._lines.bits):
+                words = self._lines.describe(name, column)
+                self._rows.said = self._lines.in_words(name, column)
+        self.readout.value = words
 
     @guarded
     def _on_click(self, _: Any, event: dict[str, Any]) -> None:
@@ -103,5 +128,3 @@ class AlignedHeatMap(PlanView):
         name = self._rows.order[cell_at(-event["data"]["click_y"], len(self._rows.order))]
         if name:
             self.selection = (name,)
-            column = cell_at(event["data"]["click_x"], len(self._lines.bits))
-            self.readout.value = self._lines.describe(name, column)

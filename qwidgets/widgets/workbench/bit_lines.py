@@ -56,12 +56,21 @@ class BitLines:
 
     def describe(self, name: str, column: int) -> str:
         """What a cell says, as HTML: tensor, bit and count."""
-        bit = self.bits.top - column
-        total, series = self._counted[name]
-        below = self.bits.bottom_is_open and bit == self.bits.bottom
-        values = int(self.bits.counts(series)[column])
+        bit, below, values = self._cell(name, column)
         place = superscript(f"2^{bit}") + (" and below" if below else "")
-        return f"<b>{escaped(name)}</b> · {place} · {values:,} values ({percent_text(values, total)})"
+        share = percent_text(values, self._counted[name][0])
+        return f"<b>{escaped(name)}</b> · {place} · {values:,} values ({share})"
+
+    def in_words(self, name: str, column: int) -> str:
+        """What a cell says, to be spoken."""
+        bit, below, values = self._cell(name, column)
+        return f"two to the {bit}{' and below' if below else ''}: {values} values"
+
+    def _cell(self, name: str, column: int) -> tuple[int, bool, int]:
+        """The bit of a column, whether all lower ones are in it, and how many values have their leading one there."""
+        bit = self.bits.top - column
+        _, series = self._counted[name]
+        return bit, self.bits.bottom_is_open and bit == self.bits.bottom, int(self.bits.counts(series)[column])
 
     def ticks(self, most: int) -> dict[float, str]:
         """The labels of the columns' middles, so many at most, by their place."""

@@ -42,6 +42,9 @@ class RowList(Scripted):
         The names of the rows as they lie on the screen; "" where a line shows none.
     shown
         Names of the columns that are shown.
+    asked, said
+        The bit of the heat map that a person points at or reads by keys, as a name and a column, None where there is
+        none; and what the kernel says of it, for a screen reader.
     height
         In pixels, the header counted in.
     picture, mark, scale
@@ -57,6 +60,8 @@ class RowList(Scripted):
     arrangement = traitlets.Dict().tag(sync=True)
     order = traitlets.List(traitlets.Unicode()).tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    asked: traitlets.List[Any] = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
+    said = traitlets.Unicode().tag(sync=True)
     height = traitlets.Int(300).tag(sync=True)
     palette = traitlets.List(traitlets.Int()).tag(sync=True)
     strip_width = traitlets.Int(0).tag(sync=True)

@@ -206,7 +206,7 @@ class Workbench(View, Listener):
         if plan.names and self.selection == plan.names[:1] and not plan.drafts:
             name, why = first_to_look_at(plan.table())
             self.selection = (name,)
-            self.heat_map.readout.value = f"Look first at <b>{escaped(name)}</b>: as proposed, {escaped(why)}"
+            self.heat_map.tell(f"Look first at <b>{escaped(name)}</b>: as proposed, {escaped(why)}")
 
     @drawing
     def on_measured(self) -> None:
