@@ -355,7 +355,8 @@ class Session:
             untouched = [name for name in plan if plan[name] is None and name not in plan.drafts]
             plan.propose(WORD_LENGTH, SCHEME, names=untouched)
             if plan.drafts:
-                plan.commit(f"{SCHEME}, {WORD_LENGTH} bits")
+                changed = plan.commit(f"{SCHEME}, {WORD_LENGTH} bits").changes
+                self.log.add(f"calibrated; {SCHEME} proposed formats of {WORD_LENGTH} bits for {len(changed)} tensors")
         except QwidgetsError as error:
             problem = problem or error
         if problem is not None:

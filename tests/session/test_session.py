@@ -60,6 +60,8 @@ def test_it_calibrates_proposes_and_measures() -> None:
         plan = session.wait(LONG)
         assert plan.model is MODEL
         assert plan.history[-1].note == "mse, 8 bits"
+        done = f"calibrated; mse proposed formats of 8 bits for {len(plan)} tensors"
+        assert [entry.text for entry in session.log.entries] == [done]
         result = session.tuning.live.measured.best(plan, drafted=False)
         assert result is not None
         assert result.sqnr_db > 20

@@ -10,6 +10,8 @@ from qwidgets.widgets.controls import drawing, escaped, in_plain_words
 from qwidgets.widgets.workbench.page_panel import PagePanel
 from qwidgets.widgets.workbench.panel import register_panel
 
+EMPTY = "<span class='qw-quiet'>What is done, and what goes wrong, is listed here.</span>"
+
 
 @register_panel("Log")
 class LogPanel(PagePanel):
@@ -27,7 +29,7 @@ class LogPanel(PagePanel):
 
     def _text(self) -> str:
         entries = self.session.log.entries
-        return "".join(map(_line, entries)) or "<span class='qw-quiet'>Nothing happened yet.</span>"
+        return "".join(map(_line, entries)) or EMPTY
 
 
 def _line(entry: Entry) -> str:
