@@ -135,6 +135,31 @@ def test_each_row_is_level_with_its_line_whatever_is_done_to_the_list(
         assert_level(notebook, colours)
 
 
+def test_a_name_that_has_no_room_keeps_the_end_that_tells_it_apart(server: Lab) -> None:
+    beginning = ".".join(["encoder", "layers", *"0123456789", "attention"] * 2)
+    names = [f"{beginning}.{end}" for end in ("query.weight", "query.bias", "(odd) [name]!")]
+    notebook = server.new(made_up(f"dict(zip({names!r}, tensors(3).values()))"))
+    notebook.run_all()
+    for name in names:
+        cell = row(notebook, name).get_by_role("rowheader")
+        expect(cell).to_have_attribute("title", name)
+        places = cell.locator(".qwl-text").evaluate(
+            """(text, letters) => {
+                const range = document.createRange(), node = text.firstChild;
+                const at = place => { range.setStart(node, place); range.setEnd(node, place + 1);
+                    return range.getBoundingClientRect(); };
+                const box = text.getBoundingClientRect(), last = node.data.length - 2;  // after it there is a mark
+                return {first: at(1).left - box.left, end: at(last - letters).left - box.left,
+                    last: box.right - at(last).right, said: node.data.slice(1, -1)};
+            }""",
+            len("query.bias"),
+        )
+        assert places["said"] == name
+        assert places["first"] < 0
+        assert places["end"] > 0
+        assert places["last"] >= -1
+
+
 def test_without_a_kernel_the_list_is_as_quick_and_as_level(server: Lab) -> None:
     notebook = server.new(made_up("tensors(90)"), "names = list(plan.names)")
     notebook.run_all()
