@@ -222,7 +222,7 @@ class TestKeeping:
 class TestItsPicture:
     def test_names_bits_and_counts_and_runs_no_script(self) -> None:
         picture = BitHistogram().update(WORKED_EXAMPLE)._repr_html_()
-        assert picture.startswith("<svg") and picture.endswith("</svg>")
+        assert picture.startswith("<div><svg")
         assert "2 positive values with leading bit 2^-2" in picture
         assert "1 negative values with leading bit 2^1" in picture
         assert "<script" not in picture

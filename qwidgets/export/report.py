@@ -4,7 +4,6 @@ It shows what every tensor's format does to its values, with its row of the bit 
 adjusted and the history. The template is ``report.html.jinja``; here is only what it shows.
 """
 
-import base64
 import datetime
 import os
 from collections import Counter
@@ -29,15 +28,12 @@ from qwidgets.pictures import (
     LIMITS,
     BitRange,
     Severity,
-    Window,
     format_text,
-    levels,
     number_text,
-    paint_row,
     parts,
     percent_text,
     severity_of,
-    to_png,
+    strip,
     window_of,
 )
 from qwidgets.tuning import Commit, PlanState
@@ -195,19 +191,12 @@ def _row(
         "window": window,
         "word": ", ".join([word, *more]),
         "locked": name in plan.locked,
-        "strip": _strip(calibration[name].msb_counts(), bits, window_of(fmt)),
+        "strip": strip(calibration[name].msb_counts(), bits, window_of(fmt), window_of(fmt)),
         "count": f"{calibration[name].count:,}",
         "figures": shown,
         "severity": "severe" if "severe" in severities else "notable" if "notable" in severities else "",
         "note": note,
     }
-
-
-def _strip(counts: "pd.Series[int]", bits: BitRange, window: Window) -> str:
-    """Give one row of the heat map, a pixel high, as the address of a picture."""
-    level = levels(bits.counts(counts))
-    png = to_png(paint_row(level, bits, window, window, 1))
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _share(preview: Preview | None, which: str) -> Figure:

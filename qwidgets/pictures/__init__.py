@@ -24,7 +24,7 @@ from qwidgets.pictures.heat_picture import (
     stacked,
     to_png,
 )
-from qwidgets.pictures.plan_picture import picture, window_of
+from qwidgets.pictures.plan_picture import strip, window_of
 
 __all__ = [
     "BACKGROUNDS",
@@ -43,10 +43,10 @@ __all__ = [
     "palette",
     "parts",
     "percent_text",
-    "picture",
     "problems",
     "severity_of",
     "stacked",
+    "strip",
     "superscript",
     "to_png",
     "window_of",

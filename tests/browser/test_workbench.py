@@ -199,4 +199,5 @@ def test_without_a_kernel_a_table_and_a_picture_are_left(digits: NotebookPage) -
     (page,) = [output["data"]["text/html"] for output in outputs if output["output_type"] != "stream"]
     page = page if isinstance(page, str) else "".join(page)
     assert "data:image/png;base64," in page
-    assert "<td>2^" in page
+    assert "<td>2¹ … 2⁻⁶</td>" in page
+    assert "Look first at" in page
