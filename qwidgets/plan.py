@@ -186,6 +186,42 @@ class Plan(PlanState):
         """
         return cast(Commit | None, self.step("round_adaptively", data, model, **how))
 
+    def fine_tune(self, data: Iterable[Any], model: nn.Module | None = None, **how: Any) -> Commit | None:
+        """Learn the weights and biases inside their windows, so that the network's outputs follow those in float.
+
+        It needs no labels, and no window moves. What was learned are codes of the formats that are committed: a weight
+        has them as long as it has the format that they were learned for. Stopped, it keeps the best that it has judged
+        so far on the data that are kept aside. See :meth:`equalize` for the arguments and errors; there is one more.
+
+        Parameters
+        ----------
+        how
+            ``epochs``: how often the data are gone over, 40 times where it is not given.
+
+        Examples
+        --------
+        >>> from qwidgets import calibrate
+        >>> from qwidgets.examples import digits
+        >>> example = digits()
+        >>> plan = calibrate(example.model, example.calibration, progress=False).propose(4)
+        >>> plan.fine_tune(example.calibration, progress=False, epochs=10).note[:24]
+        'fine-tuned: output SQNR '
+        """
+        return cast(Commit | None, self.step("fine_tune", data, model, **how))
+
+    def mend(self, data: Iterable[Any], model: nn.Module | None = None, **how: Any) -> Commit | None:
+        """Do what helps of the steps above, one after the other: equalize, correct, round adaptively, fine-tune.
+
+        It is one entry of the history and one step for undo, and is judged as a whole, too. Stopped, or when its time
+        is over, it keeps what was done by then. See :meth:`equalize` for the arguments and errors; there is one more.
+
+        Parameters
+        ----------
+        how
+            ``budget_s``: after so many seconds it comes to its end; without it, it takes as long as it takes.
+        """
+        return cast(Commit | None, self.step("mend", data, model, **how))
+
     def search(
         self,
         data: Iterable[Any],
@@ -284,12 +320,7 @@ class Plan(PlanState):
                 self._draft(done.formats, continues=False)
                 self._found = done
                 return done.formats
-            changes = {name: (start.committed[name], fmt) for name, fmt in done.formats.items()}
-            entry = Commit.now(f"{step.note}: {done.judged}", changes)
-            committed = {**start.committed, **done.formats}
-            self._step(Snapshot(committed, {}, start.locked, (*start.history, entry), done.adjustments))
-            self._notify("commit", self._rows)
-        return entry
+            return self.adjust(done.formats, done.adjustments, f"{step.note}: {done.judged}")
 
     # For others
 

@@ -1,6 +1,7 @@
 """Progress of work that takes a while: a bar for a person, and a way to stop for a program."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,6 +50,12 @@ class Progress:
             self._report()
         if self._stop is not None and self._stop():
             raise Stopped
+
+    def until(self, deadline: float) -> "Progress":
+        """Give progress that is shown as this one is, and ends the work at a time of the monotonic clock, too."""
+        shown: bool | OnProgress = self._shown if self._on_progress is None else self._on_progress
+        stop = self._stop
+        return Progress(shown, lambda: time.monotonic() >= deadline or (stop is not None and stop()))
 
     def _report(self) -> None:
         if self._on_progress is not None:

@@ -55,7 +55,9 @@ STEPS: list[Step] = [
     lambda plan: plan.equalize(DATA, MODEL, progress=False),
     lambda plan: plan.correct_bias(DATA, MODEL, progress=False),
     lambda plan: plan.round_adaptively(DATA, MODEL, progress=False),
+    lambda plan: plan.fine_tune(DATA, MODEL, progress=False, epochs=10),
 ]
+NAMES = ["equalize", "correct_bias", "round_adaptively", "fine_tune"]
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,7 @@ def test_the_table_shows_the_adjusted_tensors(plan: Plan) -> None:
     assert plan.table().equals(before)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=["equalize", "correct_bias", "round_adaptively"])
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
 def test_each_step_can_be_undone_and_done_again(plan: Plan, step: Step) -> None:
     before = codes(plan)
     entry = step(plan)
@@ -178,10 +180,10 @@ def test_each_step_can_be_undone_and_done_again(plan: Plan, step: Step) -> None:
     assert same(codes(plan), after)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=["equalize", "correct_bias", "round_adaptively"])
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
 def test_a_step_that_is_stopped_or_fails_leaves_the_plan_as_it_was(plan: Plan, step: Step) -> None:
     before, history = codes(plan), plan.history
-    name = {0: "equalize", 1: "correct_bias", 2: "round_adaptively"}[STEPS.index(step)]
+    name = NAMES[STEPS.index(step)]
     assert getattr(plan, name)(DATA, MODEL, progress=False, stop=lambda: True) is None
     with pytest.raises(DataError, match="batch 1"):
         getattr(plan, name)([DATA[0], torch.zeros(2, 2)], MODEL, progress=False)

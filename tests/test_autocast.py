@@ -59,6 +59,7 @@ USES: list[Callable[[Plan], object]] = [
     lambda plan: plan.equalize(DATA, progress=False, on_unchanged=print),
     lambda plan: plan.correct_bias(DATA, progress=False, on_unchanged=print),
     lambda plan: plan.round_adaptively(DATA, progress=False, on_unchanged=print),
+    lambda plan: plan.fine_tune(DATA, progress=False, on_unchanged=print),
     lambda plan: plan.search(DATA, progress=False),
     lambda plan: validate(MODEL, plan, DATA),
     lambda plan: health(MODEL, plan, DATA),

@@ -47,7 +47,7 @@ def figures(model: nn.Module, plan: Plan, data: list[Tensor]) -> Any:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively", "search"])
+@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively", "fine_tune", "mend", "search"])
 def test_a_step_says_of_a_network_of_any_float_type_what_validate_finds(dtype: torch.dtype, step: str) -> None:
     model, plan, data = planned(dtype, word_length=4)
     aside, before = [data[1], data[5]], figures(model, plan, [data[1], data[5]])["Mixed"]

@@ -124,7 +124,7 @@ def test_the_quantized_network_reads_what_was_written(name: str) -> None:
     assert _sqnr(reference, quantize(model, plan, accumulator_bits=53)(x.clone())) > 65
 
 
-@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively"])
+@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively", "fine_tune", "mend"])
 def test_the_steps_take_a_network_with_activations_in_place(step: str) -> None:
     torch.manual_seed(0)
     x = [torch.randn(16, 3, 8, 8)]

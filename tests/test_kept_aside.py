@@ -17,7 +17,7 @@ from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.validation import validate
 
-ADJUSTING = ("equalize", "correct_bias", "round_adaptively")
+ADJUSTING = ("equalize", "correct_bias", "round_adaptively", "fine_tune", "mend")
 SAMPLE = nn.Linear(3, 2)
 CAPTURED = capture(SAMPLE, (torch.zeros(2, 3),))
 

@@ -42,6 +42,8 @@ CHANGES: dict[str, Callable[[Plan], object]] = {
     "equalize": lambda plan: plan.equalize(DATA, progress=False),
     "correct_bias": lambda plan: plan.correct_bias(DATA, progress=False),
     "round_adaptively": lambda plan: plan.round_adaptively(DATA, progress=False),
+    "fine_tune": lambda plan: plan.fine_tune(DATA, progress=False),
+    "mend": lambda plan: plan.mend(DATA, progress=False),
 }
 
 
@@ -51,7 +53,7 @@ def test_an_observer_may_wait_for_a_thread_that_changes_the_plan(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plan.lock("0.bias")
-    if name in ("search", "equalize", "correct_bias", "round_adaptively"):
+    if name in ("search", "equalize", "correct_bias", "round_adaptively", "fine_tune", "mend"):
         plan = calibrate(NETWORK, DATA, device="cpu", progress=False).propose(word_length=4)
         if name != "equalize":
             plan.set_rounding("floor")

@@ -152,7 +152,7 @@ def test_slopes_that_are_computed_while_the_network_runs_are_no_constants() -> N
         torch.testing.assert_close(quantized(x), model(x), atol=0.05, rtol=0.05)
 
 
-@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively"])
+@pytest.mark.parametrize("step", ["equalize", "correct_bias", "round_adaptively", "fine_tune", "mend"])
 def test_the_steps_take_it_as_they_take_a_leaky_relu(step: str) -> None:
     torch.manual_seed(0)
     first, bend = nn.Conv2d(2, 6, 3), nn.PReLU(6)

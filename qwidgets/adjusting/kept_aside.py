@@ -81,6 +81,11 @@ def divide(network: Network, model: nn.Module, data: Iterable[Any]) -> Divided:
 class Verdict:
     """The SQNR of a network's output, of the worst one where there are several, on the data that were kept aside.
 
+    Attributes
+    ----------
+    is_sure
+        Whether the error of the outputs changed by more than chance would have it, sample beside sample.
+
     Examples
     --------
     >>> str(Verdict(18.04, 19.31, 32))
@@ -90,6 +95,7 @@ class Verdict:
     before: float
     after: float
     samples: int
+    is_sure: bool = True
 
     @property
     def is_better(self) -> bool:
@@ -119,15 +125,20 @@ class Judging:
         self._model = unwrapped(model)
         self._divided = divided
         self._outcome = FloatReference(_nothing, network, divided.aside)
-        self._before = self._sqnr_db(network, plan.committed, plan.adjustments)
+        self._before, self._errors = self._judged(network, plan.committed, plan.adjustments)
 
     def verdict(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> Verdict:
         """Judge other formats and adjustments, and the network that is adjusted so."""
-        return Verdict(self._before, self._sqnr_db(network, formats, adjustments), self._divided.samples)
+        after, errors = self._judged(network, formats, adjustments)
+        return Verdict(self._before, after, self._divided.samples, bool(surely_less(errors, self._errors)))
 
-    def _sqnr_db(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> float:
+    def _judged(
+        self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments
+    ) -> tuple[float, Tensor]:
+        """Give the SQNR, and the error of each sample."""
         quantized = QuantizedNetwork(self._model, network, formats, adjustments=adjustments)
-        return self._outcome.of(quantized.run(batch.args, batch.kwargs) for batch in self._divided.aside)["sqnr_db"]
+        given = [quantized.run(batch.args, batch.kwargs) for batch in self._divided.aside]
+        return self._outcome.of(given)["sqnr_db"], self._outcome.noise_by_sample(given)
 
 
 def surely_less(errors: Tensor, present: Tensor) -> Tensor:

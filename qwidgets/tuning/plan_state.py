@@ -6,7 +6,7 @@ saved and loaded. The rooms that do something with a plan take one of these; wha
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 import pandas as pd
@@ -19,9 +19,10 @@ from qwidgets.histograms import Preview
 from qwidgets.network import Row
 from qwidgets.tuning import channel_counts, plan_file, plan_formats, plan_table
 from qwidgets.tuning.accumulator_room import Room
+from qwidgets.tuning.adjustments import Adjustments
 from qwidgets.tuning.format_state import FormatState
 from qwidgets.tuning.plan_previews import Previews
-from qwidgets.tuning.snapshot import ChangeKind, NumberFormat, Snapshot
+from qwidgets.tuning.snapshot import ChangeKind, Commit, Format, NumberFormat, Snapshot
 
 
 class PlanState(FormatState):
@@ -159,6 +160,21 @@ class PlanState(FormatState):
 
     def _repr_html_(self) -> str:
         return plan_table.table(self, self.names)._repr_html_()
+
+    def adjust(self, formats: Mapping[str, Format], adjustments: Adjustments, note: str) -> Commit:
+        """Commit other numbers, and the formats that go with them: what a step found.
+
+        Returns
+        -------
+        The entry of the history. It is one step for undo.
+        """
+        with self._changing():
+            now = self._timeline.now
+            entry = Commit.now(note, {name: (now.committed[name], fmt) for name, fmt in formats.items()})
+            committed = {**now.committed, **formats}
+            self._step(Snapshot(committed, {}, now.locked, (*now.history, entry), adjustments))
+            self._notify("commit", self._rows)
+        return entry
 
     # Copies and files
 

@@ -3,11 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from qwidgets.feeding import Fed, not_fed
 from qwidgets.network import Network
 from qwidgets.validation.class_axis import class_axis
 from qwidgets.validation.metrics import Judge, Metric
 from qwidgets.validation.output_errors import OutputErrors, judged
+
+TINY = torch.finfo(torch.float64).tiny
 
 
 class FloatReference:
@@ -56,9 +61,39 @@ class FloatReference:
         """Give the squared error of each output as a share of its squared values, over all batches, by its name."""
         return {name: errors.relative_noise for name, errors in self._errors(outputs, []).each.items()}
 
+    def noise_by_sample(self, outputs: Sequence[Any]) -> Tensor:
+        """Give the squared error of each sample as a share of the outputs' mean squares, summed over the outputs.
+
+        A batch of which an output has another number of places in its first dimension counts as one sample.
+
+        Returns
+        -------
+        Tensor
+            float64, (samples of all batches,).
+        """
+        wanted = [judged(each) for each in self._outputs]
+        power = {name: max(_mean_square([each[name] for each in wanted]), TINY) for name in wanted[0]}
+        found = []
+        for right, its in zip(wanted, map(judged, outputs), strict=True):
+            sizes = {value.shape[:1] for value in right.values()}
+            samples = next(iter(sizes))[0] if len(sizes) == 1 and next(iter(sizes)) else 1
+            noise = torch.zeros(samples, dtype=torch.float64)
+            for name, value in right.items():
+                away = torch.where(
+                    its[name] == value, 0.0, its[name].double() - value.double()
+                )  # equal infinities, too
+                noise += away.square().reshape(samples, -1).mean(1).cpu() / power[name]
+            found.append(noise)
+        return torch.cat(found)
+
     def _errors(self, outputs: Iterable[Any], kept: list[Any]) -> OutputErrors:
         errors = OutputErrors()
         for reference, its in zip(self._outputs, outputs, strict=True):
             errors.add(reference, its)
             kept.append(its)
         return errors
+
+
+def _mean_square(tensors: Sequence[Tensor]) -> float:
+    finite = [tensor[tensor.isfinite()].double() for tensor in tensors]
+    return sum(float(each.square().sum()) for each in finite) / max(sum(map(len, finite)), 1)

