@@ -219,6 +219,15 @@ class Plan(PlanState):
         ----------
         how
             ``budget_s``: after so many seconds it comes to its end; without it, it takes as long as it takes.
+
+        Examples
+        --------
+        >>> from qwidgets import calibrate
+        >>> from qwidgets.examples import digits
+        >>> example = digits()
+        >>> plan = calibrate(example.model, example.calibration, progress=False).propose(4)
+        >>> plan.mend(example.calibration, progress=False, budget_s=60).note  # doctest: +ELLIPSIS
+        'mended: ...; output SQNR ... -> ... dB on 128 samples kept aside'
         """
         return cast(Commit | None, self.step("mend", data, model, **how))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from qwidgets.adjusting.fine_tuning import _begin
 from qwidgets.adjusting.learned_network import LearnedNetwork, straight_through
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import PlanError
@@ -88,6 +89,21 @@ def test_what_is_learned_with_computes_what_the_integers_do(calibration: Calibra
             assert torch.equal(values.double(), exact[row].double())
         assert away.max() <= 1
         assert float((away > 0).double().mean()) < 0.01  # a sum in float32 can fall on the other side of a tie
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("word_length", [2, 4, 8])
+def test_it_begins_with_the_codes_that_are_there(calibration: Calibration, word_length: int, per_channel: bool) -> None:
+    plan = calibration.propose(word_length, per_channel=per_channel)
+    plan.round_adaptively(DATA, progress=False)
+    network = plan.adjustments.applied(captured(EXAMPLE.model, plan))
+    begun = _begin(network, plan)
+    codes = all_codes(plan)
+    assert plan.adjustments.roundings
+    for row in plan.adjustments.roundings:
+        fmt = plan[row]
+        assert isinstance(fmt, FixedPoint | PerChannel)
+        assert torch.equal(fmt.to_integer(begun[row]), codes[row])
 
 
 @pytest.mark.parametrize("fmt", [FixedPoint(4, 1), FixedPoint(3, 2, signed=False), PerChannel(4, (1, 3))])

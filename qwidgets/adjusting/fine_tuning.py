@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.adjusting.bias_correction import corrected, counted
 from qwidgets.adjusting.kept_aside import Judging, Verdict, divide
-from qwidgets.adjusting.learned_network import LearnedNetwork
+from qwidgets.adjusting.learned_network import LearnedNetwork, steps_of
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.errors import PlanError
 from qwidgets.formats import FixedPoint, PerChannel
@@ -37,6 +37,9 @@ ON_THE_WAY = 0.1
 
 SMALLER = 0.3
 """Where a part of the course leads nowhere, the next begins before it, with steps so much smaller."""
+
+NEAREST = 0.49
+"""So many steps from its code a value may be, and be rounded to it."""
 
 JUDGED = 16
 """So often what was learned is judged on the way; the best is kept."""
@@ -65,7 +68,7 @@ def fine_tune(
     with torch.inference_mode(False), torch.enable_grad():
         batches = [[_learnable(leaf) for leaf in batch.leaves] for batch in divided.seen]
         formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
-        pupil = LearnedNetwork(network, formats, _rounded(network, plan), learned, device_of(model))
+        pupil = LearnedNetwork(network, formats, _begin(network, plan), learned, device_of(model))
         teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
         course = Course(pupil, teacher, batches)
         best: tuple[Verdict, Adjustments] | None = None
@@ -142,15 +145,19 @@ def _learned_rows(network: Network, plan: PlanState) -> frozenset[str]:
     return frozenset(row for row in network.parameters if plan.committed[row] is not None and row not in plan.locked)
 
 
-def _rounded(network: Network, plan: PlanState) -> dict[str, Tensor]:
-    """Give each weight moved by as many steps as it is rounded away from the nearest, so that it begins where it is."""
+def _begin(network: Network, plan: PlanState) -> dict[str, Tensor]:
+    """Give weights and biases whose codes are those that they have now, each as far from its code as it is in float.
+
+    What saturates, or was rounded up or down on purpose, lies within half a step of its code.
+    """
     found = {}
     for row, values in network.parameters.items():
         fmt = plan.committed[row]
         found[row] = values.detach().clone()
         if isinstance(fmt, FixedPoint | PerChannel):
-            moved = fmt.from_integer(plan.adjustments.codes(row, fmt, values)) - fmt.quantize(values.double())
-            found[row] = (found[row].double() + moved).to(values.dtype)
+            codes = fmt.from_integer(plan.adjustments.codes(row, fmt, values))
+            rest = (values.double() - fmt.quantize(values.double())) / steps_of(fmt, values.double())
+            found[row] = (codes + rest.clamp(-NEAREST, NEAREST) * steps_of(fmt, codes)).to(values.dtype)
     return found
 
 

@@ -65,7 +65,7 @@ class LearnedNetwork:
         """Give the step of each value of a row, in the shape of its channels."""
         fmt, values = self._formats[row], self._fixed[row]
         assert fmt is not None  # or it would not be learned
-        steps = _steps(fmt, values.double())
+        steps = steps_of(fmt, values.double())
         if fmt.word_length <= FINEST:
             return steps
         largest = values.abs().max().double().clamp_min(torch.finfo(torch.float32).tiny)
@@ -105,12 +105,12 @@ def straight_through(values: Tensor, fmt: FixedPoint | PerChannel) -> Tensor:
     ([0.5, 3.5], [1.0, 0.0])
     """
     rounded = fmt.quantize(values.detach())
-    within = (rounded - values.detach()).abs() <= _steps(fmt, values)  # rounding alone moves nothing further
+    within = (rounded - values.detach()).abs() <= steps_of(fmt, values)  # rounding alone moves nothing further
     passing = torch.where(within, values, values.detach())
     return passing + (rounded - passing.detach())
 
 
-def _steps(fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
+def steps_of(fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
     """Give the step of each value, in the shape of its channels."""
     if isinstance(fmt, PerChannel):
         return torch.from_numpy(fmt.steps).reshape(-1, *[1] * (values.ndim - 1)).to(values)
