@@ -101,8 +101,8 @@ def test_it_lies_under_the_brush(notebook: NotebookPage) -> None:
     window = slider(notebook, "window").bounding_box()
     assert brush is not None
     assert window is not None
-    assert window["x"] == pytest.approx(brush["x"], abs=4)
-    assert window["width"] == pytest.approx(brush["width"], abs=6)
+    assert window["x"] == pytest.approx(brush["x"], abs=2)
+    assert window["width"] == pytest.approx(brush["width"], abs=3)
 
 
 def test_what_cannot_be_moved_is_not(notebook: NotebookPage) -> None:

@@ -22,6 +22,7 @@ from qwidgets.widgets.controls.silence import Silence
 
 SIDE = 40
 FREE = 13
+WIDGET_MARGIN = 2
 HEIGHT = 140
 BESIDE = 3
 MOST_BITS = 60
@@ -42,11 +43,12 @@ class BitBars(Holder):
         To be put on the screen.
     top, bottom
         The highest and the lowest bit that have a place.
-    inset
-        How far the bits' places are from either side, in pixels. bqplot keeps some free at the ends of bars.
+    rail
+        The CSS margin that brings something below to the bits' places. bqplot keeps some pixels free at the ends of
+        bars, and stands in the margin that each widget has.
     """
 
-    inset = SIDE + FREE
+    rail = f"0 {SIDE + FREE - WIDGET_MARGIN}px 0 {SIDE + FREE + WIDGET_MARGIN}px"
 
     def __init__(self, on_brush: Callable[[int, int], None]) -> None:
         self._on_brush = on_brush

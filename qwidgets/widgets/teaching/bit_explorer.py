@@ -41,6 +41,7 @@ from qwidgets.widgets.teaching.column_bars import ColumnBars
 from qwidgets.widgets.teaching.teaching_view import TeachingView, in_words, row
 
 LAST_STEP = len(STEPS)
+WIDGET_MARGIN = 2  # that of the table of bits above the slider
 
 
 class BitExplorer(TeachingView):
@@ -185,7 +186,7 @@ class BitExplorer(TeachingView):
         self._bars.columns = columns
         self._bars.show("", positive, negative, window, window)
         self._controls.show(self.format, columns.top, columns.bottom, enabled=True)
-        self._controls.slider.layout.margin = f"0 0 0 {LEFT}px"
+        self._controls.slider.layout.margin = f"0 0 0 {LEFT + WIDGET_MARGIN}px"
         self._controls.slider.layout.width = f"{len(columns.positions) * CELL}px"
 
     def _show_parts(self) -> None:

@@ -80,7 +80,7 @@ class WindowEditor(PlanView):
         self._empty = ipywidgets.HTML(
             "<span class='qw-quiet'>Select a tensor to see its bits and move its window.</span>"
         )
-        self._controls.slider.layout.margin = f"0 {self._bars.inset}px"
+        self._controls.slider.layout.margin = self._bars.rail
         left = ipywidgets.VBox([self._bars.widget, self._controls.slider])
         right = ipywidgets.VBox([self._controls.boxes, self._controls.choices, self._controls.notation])
         parts = (
