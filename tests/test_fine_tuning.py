@@ -174,6 +174,71 @@ def test_a_network_of_several_outputs_without_convolutions_learns_too() -> None:
     assert validate(model, plan, others)["sqnr_db"]["Recurrent"] > before + 0.5
 
 
+class Masked(nn.Module):
+    """Scores that are masked with infinities on the way, and a class beside the output that has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys, self.queries, self.values = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.queries(x) @ self.keys(x).transpose(1, 2)
+        later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+        y: Tensor = scores.masked_fill(later, float("-inf")).softmax(-1) @ self.values(x)
+        return y, y.argmax(-1)
+
+
+def test_what_is_masked_with_infinity_teaches_nothing_and_spoils_nothing() -> None:
+    torch.manual_seed(0)
+    model = Masked().eval()
+    data = [torch.randn(16, 5, 6) for _ in range(6)]
+    plan = calibrate(model, data, device="cpu", progress=False).propose(5)
+    others = [torch.randn(64, 5, 6)]
+    before = validate(model, plan, others)["sqnr_db"]["Masked"]
+    plan.fine_tune(data, progress=False, on_unchanged=lambda reason: None)
+    assert validate(model, plan, others)["sqnr_db"]["Masked"] > before - 0.2
+
+
+class Chosen(nn.Module):
+    """Its only output is a number of a class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x).argmax(-1)
+        return found
+
+
+def test_what_cannot_be_learned_is_said() -> None:
+    data = [torch.randn(16, 6) for _ in range(4)]
+    plan = calibrate(Chosen().eval(), data, device="cpu", progress=False).propose(4)
+    reasons: list[str] = []
+    assert plan.fine_tune(data, progress=False, on_unchanged=reasons.append) is None
+    plan.lock(*plan.names)
+    assert plan.fine_tune(data, progress=False, on_unchanged=reasons.append) is None
+    assert "no output has a gradient that leads to a weight or bias" in reasons[0]
+    assert "and is not locked" in reasons[1]
+
+
+def test_a_bias_at_the_accumulator_of_a_layer_in_float_is_left_alone(calibration: Calibration) -> None:
+    plan = calibration.propose(4)
+    plan["input"] = None  # so that the first layer computes in float
+    plan["stem.0.bias"] = "accumulator"
+    plan.commit()
+    plan.fine_tune(DATA, progress=False, epochs=2, on_unchanged=lambda reason: None)
+    assert "stem.0.bias" not in plan.adjustments.shifts
+
+
+def test_words_longer_than_a_rounding_can_tell_are_left_alone(calibration: Calibration) -> None:
+    plan = calibration.propose(4)
+    plan.set("*.conv*.weight", FixedPoint(24, 22))
+    plan.commit()
+    plan.fine_tune(DATA, progress=False, epochs=3, on_unchanged=lambda reason: None)
+    assert "blocks.2.conv1.weight" not in plan.adjustments.roundings
+
+
 @pytest.mark.parametrize("epochs", [0, -1, 1.5, True, "many", None])
 def test_epochs_that_make_no_sense_are_refused(calibration: Calibration, epochs: Any) -> None:
     plan = calibration.propose(4)

@@ -1,7 +1,7 @@
-"""Fine-tuning: weights and biases are learned inside their windows, so that every tensor follows the one in float.
+"""Fine-tuning: weights and biases are learned inside their windows, so that the outputs follow those in float.
 
-No labels are needed: the network in float says what is right. Each activation is compared with its counterpart there,
-as a share of that one's power, so that no layer counts more than another for its scale. The windows stay.
+No labels are needed: the network in float says what is right. Each output, and with less weight each activation on the
+way, is compared with its counterpart there, as a share of that one's power. The windows stay.
 
 Sources: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), for one network as the teacher
 of another; Romero et al., "FitNets" (2014), for a teacher's inner layers.
@@ -38,6 +38,9 @@ ON_THE_WAY = 0.1
 SMALLER = 0.3
 """Where a part of the course leads nowhere, the next begins before it, with steps so much smaller."""
 
+WIDEST = 16
+"""A weight of more bits is as good as one in float, and its codes could move further than a rounding can tell."""
+
 NEAREST = 0.49
 """So many steps from its code a value may be, and be rounded to it."""
 
@@ -60,14 +63,14 @@ def fine_tune(
     before, original = plan.adjustments, captured(model, plan)
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
-    learned = _learned_rows(network, plan)
+    formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
+    learned = _learned_rows(network, formats, plan)
     if not learned:
-        return Unchanged("no weight or bias has a format and is not locked")
+        return Unchanged(f"no weight or bias has a format of at most {WIDEST} bits and is not locked")
     divided = divide(network, model, data)
     judging = Judging(model, network, plan, divided)
     with torch.inference_mode(False), torch.enable_grad():
         batches = [[_learnable(leaf) for leaf in batch.leaves] for batch in divided.seen]
-        formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
         pupil = LearnedNetwork(network, formats, _begin(network, plan), learned, device_of(model))
         teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
         course = Course(pupil, teacher, batches)
@@ -77,7 +80,8 @@ def fine_tune(
         try:
             with progress.over(turns, "fine-tune"):
                 for turn in range(turns):
-                    course.learn(1 - turn / turns)
+                    if not course.learn(1 - turn / turns):
+                        return Unchanged("no output has a gradient that leads to a weight or bias")
                     if turn + 1 in judged_at:
                         after = _adjustments(pupil, network, plan, bare)
                         verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
@@ -117,15 +121,24 @@ class Course:
         self.keep()
         self._optimizer = torch.optim.Adam(self._latents)
 
-    def learn(self, left: float) -> None:
-        """Take a turn; what is left of the course, from 1 to 0, makes the steps smaller, too."""
+    def learn(self, left: float) -> bool:
+        """Take a turn, and say whether there is anything to learn from.
+
+        What is left of the course, from 1 to 0, makes the steps smaller, too. A batch whose error is not finite
+        teaches nothing.
+        """
         for group in self._optimizer.param_groups:
             group["lr"] = self._most * 0.5 * (1 - math.cos(math.pi * left))
         if not self._left:
             self._left = torch.randperm(len(self._batches), generator=self._order).tolist()
-        self._optimizer.zero_grad(set_to_none=True)
-        _difference(self._pupil, self._teacher, self._batches[self._left.pop()]).backward()
-        self._optimizer.step()
+        difference = _difference(self._pupil, self._teacher, self._batches[self._left.pop()])
+        if difference is None:
+            return False
+        if difference.isfinite():
+            self._optimizer.zero_grad(set_to_none=True)
+            difference.backward()
+            self._optimizer.step()
+        return True
 
     def keep(self) -> None:
         """Remember what has been learned."""
@@ -140,9 +153,18 @@ class Course:
         self._optimizer = torch.optim.Adam(self._latents)
 
 
-def _learned_rows(network: Network, plan: PlanState) -> frozenset[str]:
+def _learned_rows(
+    network: Network, formats: Mapping[str, FixedPoint | PerChannel | None], plan: PlanState
+) -> frozenset[str]:
     """Give the weights and biases that may change."""
-    return frozenset(row for row in network.parameters if plan.committed[row] is not None and row not in plan.locked)
+    kinds = {row.name: row.kind for row in network.rows}
+    return frozenset(
+        row
+        for row in network.parameters
+        if (fmt := formats[row]) is not None
+        and row not in plan.locked
+        and (kinds[row] == "bias" or fmt.word_length <= WIDEST)
+    )
 
 
 def _begin(network: Network, plan: PlanState) -> dict[str, Tensor]:
@@ -161,8 +183,11 @@ def _begin(network: Network, plan: PlanState) -> dict[str, Tensor]:
     return found
 
 
-def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any]) -> Tensor:
-    """Give how much of the outputs' power is error, and a little of how much of the activations' on the way."""
+def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any]) -> Tensor | None:
+    """Give how much of the outputs' power is error, and a little of how much of the activations' on the way.
+
+    None where neither can be learned from.
+    """
     wanted: dict[str, Tensor] = {}
     with torch.no_grad():
         outputs = _tensors(teacher.run(leaves, lambda row, values: wanted.__setitem__(row, values.detach())))
@@ -174,7 +199,9 @@ def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any
 
     given = _tensors(pupil.run(leaves, compare))
     at_the_end = [_share(*pair) for pair in zip(given, outputs, strict=True) if pair[0].requires_grad]
-    return torch.stack(at_the_end).mean() + ON_THE_WAY * torch.stack(on_the_way).mean()
+    if not at_the_end:
+        return None
+    return torch.stack(at_the_end).mean() + ON_THE_WAY * torch.stack(on_the_way or at_the_end).mean()
 
 
 def _learnable(leaf: Any) -> Any:
@@ -187,8 +214,11 @@ def _tensors(outputs: Any) -> list[Tensor]:
 
 
 def _share(values: Tensor, wanted: Tensor) -> Tensor:
-    power = wanted.float().square().mean().clamp_min(torch.finfo(torch.float32).tiny)
-    return (values.float() - wanted.float()).square().mean() / power
+    """Give the squared error as a share of what is wanted, where both are finite: a masked score is not."""
+    finite = values.detach().isfinite() & wanted.isfinite()
+    right = wanted[finite].float()
+    power = right.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+    return (values[finite].float() - right).square().sum() / power
 
 
 def _adjustments(pupil: LearnedNetwork, network: Network, plan: PlanState, bare: Mapping[str, Tensor]) -> Adjustments:
@@ -201,8 +231,9 @@ def _adjustments(pupil: LearnedNetwork, network: Network, plan: PlanState, bare:
         if kinds[row] == "bias":
             shifts[row] = (learned - bare[row].double().cpu()).numpy()
         elif isinstance(fmt, FixedPoint | PerChannel):
-            offsets = fmt.to_integer(learned) - fmt.to_integer(values.cpu())
-            roundings[row] = Rounding(fmt, offsets.numpy().astype(np.int16))
+            offsets = (fmt.to_integer(learned) - fmt.to_integer(values.cpu())).numpy()
+            limits = np.iinfo(np.int16)
+            roundings[row] = Rounding(fmt, offsets.clip(limits.min, limits.max).astype(np.int16))
     return dataclasses.replace(before, roundings=roundings, shifts=shifts)
 
 
@@ -210,7 +241,7 @@ register_step(
     Step(
         name="fine_tune",
         title="Fine-tune",
-        about="Learns the weights and biases inside their windows, so that every tensor follows the one in float.",
+        about="Learns the weights and biases inside their windows, so that the outputs follow those in float.",
         run=fine_tune,
         note="fine-tuned",
         changes=("roundings", "shifts"),

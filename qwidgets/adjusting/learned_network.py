@@ -64,7 +64,7 @@ class LearnedNetwork:
     def _unit(self, row: str) -> Tensor:
         """Give the step of each value of a row, in the shape of its channels."""
         fmt, values = self._formats[row], self._fixed[row]
-        assert fmt is not None  # or it would not be learned
+        assert fmt is not None  # what is learned has one
         steps = steps_of(fmt, values.double())
         if fmt.word_length <= FINEST:
             return steps
