@@ -95,7 +95,7 @@ def test_one_window_for_all_and_one_a_channel_again(digits: NotebookPage) -> Non
     expect(editor(digits).locator(".qw-heat image")).to_be_visible()
     wait_for_row(digits, WEIGHT, "draft")
     editor(digits).get_by_role("button", name="One window a channel").click()
-    digits.wait_for_value(f"len(plan[{WEIGHT!r}])", 32)
+    digits.wait_for_value(f"len(getattr(plan[{WEIGHT!r}], 'fraction_lengths', ()))", 32)
     wait_for_row(digits, WEIGHT, "×32", without="draft")  # they are the windows that are committed
 
 
