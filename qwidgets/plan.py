@@ -212,8 +212,8 @@ class Plan(PlanState):
     def mend(self, data: Iterable[Any], model: nn.Module | None = None, **how: Any) -> Commit | None:
         """Do what helps of the steps above, one after the other: equalize, correct, round adaptively, fine-tune.
 
-        It is one entry of the history and one step for undo, and is judged as a whole, too. Stopped, or when its time
-        is over, it keeps what was done by then. See :meth:`equalize` for the arguments and errors; there is one more.
+        It is one entry of the history and one step for undo. Stopped, or when its time is over, it keeps what was done
+        by then. See :meth:`equalize` for the arguments and errors; there is one more.
 
         Parameters
         ----------

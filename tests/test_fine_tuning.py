@@ -1,5 +1,6 @@
 """Fine-tuning learns codes of the formats that are there; mending does what helps of all steps."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -121,16 +122,10 @@ def test_gradients_pass_what_is_rounded_and_not_what_saturates(fmt: FixedPoint |
 
 def test_stopped_it_keeps_the_best_so_far(calibration: Calibration) -> None:
     plan = calibration.propose(3)
-    before, turns = sqnr_db(plan), 0
-
-    def stop() -> bool:
-        nonlocal turns
-        turns += 1
-        return turns > 100
-
-    entry = plan.fine_tune(DATA, progress=False, stop=stop)
+    before, asked = sqnr_db(plan), itertools.count(1)
+    entry = plan.fine_tune(DATA, progress=False, stop=lambda: next(asked) > 100)
     assert entry is not None
-    assert turns == 101
+    assert next(asked) == 102
     assert sqnr_db(plan) > before + 1
     plan.undo()
     assert sqnr_db(plan) == before
@@ -267,14 +262,8 @@ def test_mending_does_what_helps_as_one_step_for_undo(calibration: Calibration) 
 
 def test_mending_keeps_what_was_done_when_its_time_is_over(calibration: Calibration) -> None:
     plan = calibration.propose(3)
-    steps = 0
-
-    def stop() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps > 25
-
-    entry = plan.mend(DATA, progress=False, stop=stop)
+    asked = itertools.count(1)
+    entry = plan.mend(DATA, progress=False, stop=lambda: next(asked) > 25)
     assert entry is not None
     assert "fine-tuned" not in entry.note
     assert plan.copy().mend(DATA, progress=False, budget_s=1e-9) is None

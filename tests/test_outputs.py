@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from qwidgets.calibration import calibrate
 from qwidgets.export import write
+from qwidgets.feeding import Fed
 from qwidgets.formats import FixedPoint
+from qwidgets.network import capture
 from qwidgets.plan import Plan
 from qwidgets.simulation import quantize
 from qwidgets.validation import health, sensitivity, validate
+from qwidgets.validation.float_reference import FloatReference
 from qwidgets.validation.output_errors import OutputErrors
 
 
@@ -163,3 +166,26 @@ def test_the_head_that_is_well_is_not_given_up_for_the_other() -> None:
     after = by_hand(model, plan, x)
     assert min(after.values()) > min(before.values()) + 3
     assert after["output[0]"] > before["output[0]"] - 0.3
+
+
+class Spectrum(nn.Module):
+    """A complex output beside one that is masked with an infinity."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.fft.rfft(x), x.masked_fill(x > 1, float("-inf"))
+
+
+def test_the_noise_of_the_samples_adds_up_to_that_of_the_outputs() -> None:
+    model, batches = Spectrum(), [torch.randn(5, 8), torch.randn(3, 8)]
+    network = capture(model, (batches[0],))
+    reference = FloatReference(None, network, [Fed((x,), {}, [x], None) for x in batches])
+    given = [
+        tuple(output + 0.01 * torch.randn(output.shape) for output in network.run((x,), {}, lambda *_: None))
+        for x in batches
+    ]
+    noise = reference.noise_by_sample(given)
+    assert noise.shape == (8,)
+    assert float(noise.sum()) == pytest.approx(sum(reference.noise(given).values()))
+    (fourier, _), x = given[0], batches[0]
+    away = (fourier[2] - torch.fft.rfft(x)[2]).abs().square().sum().double()
+    assert float(noise[2]) > float(away) / sum(float(torch.fft.rfft(x).abs().square().sum()) for x in batches) > 0

@@ -1,5 +1,6 @@
 /** Reading out a bit of the heat map, by pointing at it or by keys. What it says comes from the kernel, which has the counts. */
 import type { AnyModel } from "@anywidget/types";
+import { whenConnected } from "./connected";
 import type { Bit, State } from "./state";
 
 /** Ask the kernel what a bit says; null: nothing any more. */
@@ -17,22 +18,19 @@ export function besides(read: Bit | null, name: string, by: number, columns: num
 
 /** Ask about what the pointer is over in the heat map beside a list; gives what ends that. */
 export function readUnderPointer(list: HTMLElement, at: (event: MouseEvent) => Bit | null, model: AnyModel<State>): () => void {
-  let frame = 0;
-  let around: HTMLElement | null = null;
   const onMove = (event: MouseEvent): void => {
     const target = event.target as Element;
     ask(model, target.matches("image") && target.closest(".qw-aligned") ? at(event) : null);
   };
   const onLeave = (): void => ask(model, null);
-  const begin = (): void => {
+  let around: HTMLElement | null = null;
+  const endWaiting = whenConnected(list, () => {
     around = list.closest<HTMLElement>(".qw-upper");
     around?.addEventListener("mousemove", onMove);
     around?.addEventListener("mouseleave", onLeave);
-    if (!list.isConnected) frame = requestAnimationFrame(begin); // it is put into the page some time after
-  };
-  begin();
+  });
   return () => {
-    cancelAnimationFrame(frame);
+    endWaiting();
     around?.removeEventListener("mousemove", onMove);
     around?.removeEventListener("mouseleave", onLeave);
   };

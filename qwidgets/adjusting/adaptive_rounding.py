@@ -74,7 +74,7 @@ def round_adaptively(
     if not verdict.is_better:
         return Unchanged(f"weights are better as they are: rounded adaptively, {verdict}")
     changed = {row: fmt for row, fmt in formats.items() if fmt != plan.committed[row]}
-    return Adjusted(counted(plan, original, after), changed, str(verdict))
+    return Adjusted(counted(plan, original, after), changed, verdict)
 
 
 def _better(

@@ -50,7 +50,7 @@ def correct_bias(model: nn.Module, plan: PlanState, data: Iterable[Any], progres
     verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
     if not verdict.is_better:
         return Unchanged(f"biases are better as they are: corrected, {verdict}")
-    return Adjusted(counted(plan, original, after), {}, str(verdict))
+    return Adjusted(counted(plan, original, after), {}, verdict)
 
 
 def differ(shifts: Mapping[str, Array], before: Mapping[str, Array]) -> bool:

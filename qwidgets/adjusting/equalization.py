@@ -76,7 +76,7 @@ def equalize(model: nn.Module, plan: PlanState, data: Iterable[Any], progress: P
             return Unchanged(f"channels are better as they are: equalized, {verdict}")
         _run(adjusted, aside, counted, progress)
     calibration = plan.calibration.with_values(adjusted.parameters, counted.histograms)
-    return Adjusted(dataclasses.replace(after, calibration=calibration), formats, str(verdict))
+    return Adjusted(dataclasses.replace(after, calibration=calibration), formats, verdict)
 
 
 def _scales(groups: list[ChannelGroup], plan: PlanState, reached: "_Reached") -> list[Tensor]:

@@ -96,7 +96,7 @@ def fine_tune(
                 raise
     if best is None or not best[0].is_sure:
         return Unchanged(f"weights are better as they are: fine-tuned, {best[0] if best else verdict}")
-    return Adjusted(counted(plan, original, best[1]), {}, str(best[0]))
+    return Adjusted(counted(plan, original, best[1]), {}, best[0])
 
 
 class Course:
@@ -177,9 +177,9 @@ def _begin(network: Network, plan: PlanState) -> dict[str, Tensor]:
         fmt = plan.committed[row]
         found[row] = values.detach().clone()
         if isinstance(fmt, FixedPoint | PerChannel):
-            codes = fmt.from_integer(plan.adjustments.codes(row, fmt, values))
-            rest = (values.double() - fmt.quantize(values.double())) / steps_of(fmt, values.double())
-            found[row] = (codes + rest.clamp(-NEAREST, NEAREST) * steps_of(fmt, codes)).to(values.dtype)
+            now, wide = fmt.from_integer(plan.adjustments.codes(row, fmt, values)), values.double()
+            reach = NEAREST * steps_of(fmt, wide)
+            found[row] = (now + (wide - fmt.quantize(wide)).clamp(-reach, reach)).to(values.dtype)
     return found
 
 

@@ -4,6 +4,7 @@ The order is that of what a step leaves open: channels are brought to one scale 
 biases take off the mean error, weights are rounded so that what is left cancels, and what that cannot reach is learned.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -14,11 +15,10 @@ from qwidgets.adjusting.adaptive_rounding import round_adaptively
 from qwidgets.adjusting.bias_correction import correct_bias
 from qwidgets.adjusting.equalization import equalize
 from qwidgets.adjusting.fine_tuning import fine_tune
-from qwidgets.adjusting.kept_aside import Judging, divide
+from qwidgets.adjusting.kept_aside import Verdict
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.errors import PlanError
 from qwidgets.progress import Progress, Stopped
-from qwidgets.simulation import captured
 from qwidgets.tuning import PlanState
 
 ORDER = {
@@ -41,26 +41,25 @@ def mend(
     """
     if budget_s is not None and not (isinstance(budget_s, int | float) and budget_s > 0):
         raise PlanError(f"budget_s must be a number of seconds above zero, not {budget_s!r:.80}")
-    batches, trial, done = list(data), plan.copy(), list[str]()
-    original = captured(model, plan)
-    network = plan.adjustments.applied(original)
-    judging = Judging(model, network, plan, divide(network, model, batches))
+    batches, trial, verdicts = list(data), plan.copy(), dict[str, Verdict]()
     limited = progress if budget_s is None else progress.until(time.monotonic() + budget_s)
     try:
         for words, step in ORDER.items():
             found = step(model, trial, batches, limited)
             if isinstance(found, Adjusted):
                 trial.adjust(found.formats, found.adjustments, words)
-                done.append(words)
+                assert isinstance(found.judged, Verdict)  # as each of these gives it
+                verdicts[words] = found.judged
     except Stopped:
-        if not done:
+        if not verdicts:
             raise
-    if not done:
+    if not verdicts:
         return Unchanged("no step does any good")
-    after = trial.adjustments
-    verdict = judging.verdict(after.applied(original), trial.committed, after)
+    # All judge by the same data, and each begins where the one before ended.
+    judged = list(verdicts.values())
     formats = {row: fmt for row, fmt in trial.committed.items() if fmt != plan.committed[row]}
-    return Adjusted(after, formats, f"{', '.join(done)}; {verdict}")
+    whole = dataclasses.replace(judged[-1], before=judged[0].before)
+    return Adjusted(trial.adjustments, formats, f"{', '.join(verdicts)}; {whole}")
 
 
 register_step(

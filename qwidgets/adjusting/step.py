@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from qwidgets.adjusting.kept_aside import Verdict
 from qwidgets.errors import PlanError
 from qwidgets.tuning import Adjustments, Format
 
@@ -21,12 +22,12 @@ class Adjusted:
     adjustments, formats
         The adjustments after it, and the formats that it changed.
     judged
-        What it did to the network on the data that it kept aside, in words.
+        What it did to the network on the data that it kept aside: a verdict, or words.
     """
 
     adjustments: Adjustments
     formats: Mapping[str, Format]
-    judged: str
+    judged: Verdict | str
 
 
 @dataclass(frozen=True)

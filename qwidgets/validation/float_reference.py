@@ -11,8 +11,7 @@ from qwidgets.network import Network
 from qwidgets.validation.class_axis import class_axis
 from qwidgets.validation.metrics import Judge, Metric
 from qwidgets.validation.output_errors import OutputErrors, judged
-
-TINY = torch.finfo(torch.float64).tiny
+from qwidgets.validation.quantization_error import as_real, finite_errors
 
 
 class FloatReference:
@@ -62,7 +61,7 @@ class FloatReference:
         return {name: errors.relative_noise for name, errors in self._errors(outputs, []).each.items()}
 
     def noise_by_sample(self, outputs: Sequence[Any]) -> Tensor:
-        """Give the squared error of each sample as a share of the outputs' mean squares, summed over the outputs.
+        """Give the squared error of each sample as a share of the outputs' squared values, summed over the outputs.
 
         A batch of which an output has another number of places in its first dimension counts as one sample.
 
@@ -71,20 +70,18 @@ class FloatReference:
         Tensor
             float64, (samples of all batches,).
         """
-        wanted = [judged(each) for each in self._outputs]
-        power = {name: max(_mean_square([each[name] for each in wanted]), TINY) for name in wanted[0]}
-        found = []
-        for right, its in zip(wanted, map(judged, outputs), strict=True):
-            sizes = {value.shape[:1] for value in right.values()}
+        signal: dict[str, float] = {}
+        noise: list[dict[str, Tensor]] = []
+        for reference, its in zip(map(judged, self._outputs), map(judged, outputs), strict=True):
+            sizes = {value.shape[:1] for value in reference.values()}
             samples = next(iter(sizes))[0] if len(sizes) == 1 and next(iter(sizes)) else 1
-            noise = torch.zeros(samples, dtype=torch.float64)
-            for name, value in right.items():
-                away = torch.where(
-                    its[name] == value, 0.0, its[name].double() - value.double()
-                )  # equal infinities, too
-                noise += away.square().reshape(samples, -1).mean(1).cpu() / power[name]
-            found.append(noise)
-        return torch.cat(found)
+            noise.append({})
+            for name, value in reference.items():
+                values, error, _ = finite_errors(as_real(value), as_real(its[name]))
+                signal[name] = signal.get(name, 0.0) + float(values.square().sum())
+                noise[-1][name] = error.square().reshape(samples, -1).sum(1).cpu()
+        shares = [[errors / (signal[name] or 1.0) for name, errors in batch.items()] for batch in noise]
+        return torch.cat([torch.stack(batch).sum(0) if batch else torch.zeros(1) for batch in shares])
 
     def _errors(self, outputs: Iterable[Any], kept: list[Any]) -> OutputErrors:
         errors = OutputErrors()
@@ -92,8 +89,3 @@ class FloatReference:
             errors.add(reference, its)
             kept.append(its)
         return errors
-
-
-def _mean_square(tensors: Sequence[Tensor]) -> float:
-    finite = [tensor[tensor.isfinite()].double() for tensor in tensors]
-    return sum(float(each.square().sum()) for each in finite) / max(sum(map(len, finite)), 1)

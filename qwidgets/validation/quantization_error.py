@@ -17,8 +17,7 @@ class QuantizationError:
 
     def add(self, reference: Tensor, value: Tensor) -> None:
         """Count the values of one batch; nothing waits for the device. Integers and truth values are not counted."""
-        if reference.is_complex():
-            reference, value = torch.view_as_real(reference), torch.view_as_real(value)
+        reference, value = as_real(reference), as_real(value)
         if not reference.is_floating_point():
             return
         pieces = zip(reference.flatten().split(PIECE), value.flatten().split(PIECE), strict=True)
@@ -54,8 +53,13 @@ class QuantizationError:
         return math.inf if math.isnan(noise) else float(noise / (signal or 1.0))
 
 
-def _sums(reference: Tensor, value: Tensor) -> Tensor:
-    """Give, over the finite values, the sums of their squares, of the errors' squares and of the errors; their number.
+def as_real(values: Tensor) -> Tensor:
+    """Give complex values as pairs of real ones; others as they are."""
+    return torch.view_as_real(values) if values.is_complex() else values
+
+
+def finite_errors(reference: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Give values and their errors, both zero where a value is not finite, and where they are finite.
 
     In float64, as the difference of two float16 values may be beyond the largest of them.
     """
@@ -63,5 +67,10 @@ def _sums(reference: Tensor, value: Tensor) -> Tensor:
     error = value.double() - values
     finite = values.isfinite()
     lost = finite.logical_not()
-    values, error = values.masked_fill(lost, 0), error.masked_fill_(lost, 0)
+    return values.masked_fill(lost, 0), error.masked_fill_(lost, 0), finite
+
+
+def _sums(reference: Tensor, value: Tensor) -> Tensor:
+    """Sum up the squares of the finite values, the errors' squares and the errors; give their number beside that."""
+    values, error, finite = finite_errors(reference, value)
     return torch.stack([values.dot(values), error.dot(error), error.sum(), finite.count_nonzero()])

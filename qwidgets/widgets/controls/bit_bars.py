@@ -22,7 +22,6 @@ from qwidgets.widgets.controls.silence import Silence
 
 SIDE = 40
 FREE = 13
-WIDGET_MARGIN = 2
 HEIGHT = 140
 BESIDE = 3
 MOST_BITS = 60
@@ -48,7 +47,7 @@ class BitBars(Holder):
         bars, and stands in the margin that each widget has.
     """
 
-    rail = f"0 {SIDE + FREE - WIDGET_MARGIN}px 0 {SIDE + FREE + WIDGET_MARGIN}px"
+    rail = f"0 {SIDE + FREE - style.WIDGET_MARGIN}px 0 {SIDE + FREE + style.WIDGET_MARGIN}px"
 
     def __init__(self, on_brush: Callable[[int, int], None]) -> None:
         self._on_brush = on_brush

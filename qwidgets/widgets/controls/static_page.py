@@ -37,7 +37,9 @@ COLUMNS = {
 
 def page(plan: Plan) -> str:
     """The list, and the tensor to look at first; names are escaped."""
-    return f"{heading(plan)}<div style='max-height:{LIST_HEIGHT}px;overflow:auto'>{listed(plan)}</div>{looked_at(plan)}"
+    table = plan.table()
+    rows = f"<div style='max-height:{LIST_HEIGHT}px;overflow:auto'>{listed(plan, table)}</div>"
+    return f"{heading(plan)}{rows}{looked_at(plan, table)}"
 
 
 def heading(plan: Plan) -> str:
@@ -49,9 +51,8 @@ def heading(plan: Plan) -> str:
     )
 
 
-def listed(plan: Plan) -> str:
+def listed(plan: Plan, table: pd.DataFrame) -> str:
     """A row for each tensor, with its line of the heat map; the middle of a long list is left out."""
-    table = plan.table()[list(COLUMNS)]
     cells = {COLUMNS[column]: [_cell(column, value) for value in table[column]] for column in COLUMNS}
     shown = pd.DataFrame(cells, index=[escaped(name) for name in table.index])
     if plan.calibration is not None and len(plan):
@@ -59,17 +60,21 @@ def listed(plan: Plan) -> str:
         windows = {name: (window_of(plan[name]), window_of(plan.committed[name])) for name in plan}
         bits = BitRange.over(list(counts.values()), [window for both in windows.values() for window in both])
         title = superscript(f"2^{bits.top} … 2^{bits.bottom}") + (" and below" if bits.bottom_is_open else "")
+        left_out = set(plan.names[MOST_ROWS // 2 : -MOST_ROWS // 2]) if len(plan) > MOST_ROWS else set()
         shown[title] = [
-            f'<img alt="bits" src="{strip(counts[name], bits, *windows[name], LINE_HEIGHT)}">' for name in plan
+            ""
+            if name in left_out
+            else f'<img alt="bits" src="{strip(counts[name], bits, *windows[name], LINE_HEIGHT)}">'
+            for name in plan
         ]
     return str(shown.to_html(escape=False, max_rows=MOST_ROWS, border=0))
 
 
-def looked_at(plan: Plan) -> str:
+def looked_at(plan: Plan, table: pd.DataFrame) -> str:
     """The tensor that deserves attention first, why, and its bits."""
     if plan.calibration is None or not len(plan):
         return ""
-    name, why = first_to_look_at(plan.table())
+    name, why = first_to_look_at(table)
     bits = plan.calibration[name]._repr_html_()
     return f"<p>Look first at <b>{escaped(name)}</b>: {escaped(why)}.</p>{bits}"
 

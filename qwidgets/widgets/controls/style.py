@@ -34,6 +34,9 @@ OVERFLOW = "#d55e00"
 NAME_LENGTH = 24
 """Characters of a tensor's name that there is room for beside a picture."""
 
+WIDGET_MARGIN = 2
+"""Pixels that ipywidgets keeps free around a widget."""
+
 
 def shortened(name: str, length: int = NAME_LENGTH) -> str:
     """A tensor's name that fits beside a picture; its end tells more than its beginning.

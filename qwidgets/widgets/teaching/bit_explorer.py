@@ -26,6 +26,7 @@ from qwidgets.teaching import (
 from qwidgets.widgets.controls import (
     CELL,
     LEFT,
+    WIDGET_MARGIN,
     NumberInput,
     counts_html,
     escaped,
@@ -41,7 +42,6 @@ from qwidgets.widgets.teaching.column_bars import ColumnBars
 from qwidgets.widgets.teaching.teaching_view import TeachingView, in_words, row
 
 LAST_STEP = len(STEPS)
-WIDGET_MARGIN = 2  # that of the table of bits above the slider
 
 
 class BitExplorer(TeachingView):

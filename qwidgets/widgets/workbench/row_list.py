@@ -1,7 +1,7 @@
 """The list of tensors in the browser: what its rows say, which are selected, and in which order they lie.
 
-Finding, sorting, grouping and scrolling need no kernel. A
-heat map that is given to it follows line by line. It knows of rows, and of no plan.
+Finding, sorting, grouping and scrolling need no kernel. A heat map that is given to it follows line by line. It knows
+of rows, and of no plan.
 """
 
 from collections.abc import Mapping, Sequence
