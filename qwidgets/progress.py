@@ -48,6 +48,10 @@ class Progress:
             self._bar.update()
             self._done += 1
             self._report()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Raise `Stopped` where a stop is asked for."""
         if self._stop is not None and self._stop():
             raise Stopped
 

@@ -149,13 +149,29 @@ def choose(name: str, histogram: BitHistogram, word_length: int, **options: obje
         There is no such scheme, or it takes no such option.
     """
     scheme = _known(name)
-    parameters = inspect.signature(scheme).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    unknown = [] if takes_any else sorted(set(options) - set(parameters))
+    unknown = sorted(option for option in options if not takes(name, option))
     if unknown:
-        known = ", ".join(list(parameters)[2:])
+        known = ", ".join(list(inspect.signature(scheme).parameters)[2:])
         raise PlanError(f"scheme {name!r} takes no option {', '.join(map(repr, unknown))}; it takes {known}")
     return scheme(histogram, word_length, **options)
+
+
+def takes(name: str, option: str) -> bool:
+    """Whether the scheme called ``name`` takes an option.
+
+    Raises
+    ------
+    PlanError
+        There is no such scheme.
+
+    Examples
+    --------
+    >>> takes("mse", "signed"), takes("mse", "percentile")
+    (True, False)
+    """
+    parameters = inspect.signature(_known(name)).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return takes_any or option in parameters
 
 
 def _known(name: str) -> Scheme:

@@ -13,7 +13,7 @@ from qwidgets.examples import Digits, digits
 from qwidgets.formats import FixedPoint
 from qwidgets.plan import Plan
 from qwidgets.validation import health, sensitivity, validate
-from qwidgets.validation.health_report import SUSPECTS
+from qwidgets.validation.weak_rows import SUSPECTS
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from qwidgets import schemes
 from qwidgets.adjusting.kept_aside import Verdict, divide
 from qwidgets.adjusting.step import Drafted, Step, register_step
-from qwidgets.errors import FormatError, PlanError
-from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.errors import PlanError
+from qwidgets.formats import FixedPoint, PerChannel, moved
 from qwidgets.progress import Progress
 from qwidgets.simulation import PartialRun, Program, captured, device_of
 from qwidgets.tuning import Format, PlanState
@@ -151,7 +151,7 @@ class _Search:
             for row in ordered:
                 longest = _length(self.formats[row]) + LONGER
                 found[row] = {
-                    length: self._noise(self._rerun.changed(row, self.resized(row, length))).total
+                    length: self._noise(self._rerun.changed({row: self.resized(row, length)})).total
                     for length in range(SHORTEST, min(longest, 32) + 1)
                 }
                 self._progress.step()
@@ -175,12 +175,12 @@ class _Search:
         assert isinstance(fmt, FixedPoint | PerChannel)
         best: tuple[dict[str, Format], Program, int] | None = None
         for bits in SHIFTS:
-            moved = _moved(fmt, bits)
-            if moved is None:
+            other = moved(fmt, bits)
+            if other is None:
                 continue
-            formats: dict[str, Format] = {**self.formats, row: moved}
+            formats: dict[str, Format] = {**self.formats, row: other}
             program = self._rerun.under(formats)
-            start = self._rerun.start(row, program)
+            start = self._rerun.start([row], program)
             self._rerun.advance(start)
             noise = self._noise(self._rerun.outputs(program))
             if noise.is_less(self.noise, self._start):
@@ -233,16 +233,6 @@ class _Memory:
 
     def _bytes(self, row: str, length: int) -> int:
         return parameter_bytes(self._rows[row], FixedPoint(length))
-
-
-def _moved(fmt: Window, bits: int) -> Window | None:
-    """Give a format with its windows moved up; None where it would leave the range that formats have."""
-    try:
-        if isinstance(fmt, PerChannel):
-            return dataclasses.replace(fmt, fraction_lengths=tuple(n - bits for n in fmt.fraction_lengths))
-        return dataclasses.replace(fmt, fraction_length=fmt.fraction_length - bits)
-    except FormatError:
-        return None
 
 
 def _fitted(values: Tensor, fmt: Window, length: int) -> Window:

@@ -7,7 +7,7 @@ are the very values that a run of the whole network gives.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,15 +73,15 @@ class PartialRun:
         """Give the position up to which the format of a row changes nothing, those of accumulators aside."""
         return self._outside_autocast(min(self._readers[row]))
 
-    def start(self, row: str, program: Program) -> int:
-        """As `start_of`, where ``program`` differs in the format of this row: biases at accumulators change with it."""
+    def start(self, rows: Iterable[str], program: Program) -> int:
+        """As `start_of`, where ``program`` differs in some rows' formats: biases at accumulators change with them."""
         moved = [name for name in self._network.parameters if program.formats[name] != self.program.formats[name]]
-        return min(map(self.start_of, (row, *moved)))
+        return min(map(self.start_of, (*rows, *moved)))
 
-    def changed(self, row: str, fmt: Format) -> Iterator[Any]:
-        """Give the outputs of each batch with another format of one row; it computes up to there first."""
-        program = self.under({**self.formats, row: fmt})
-        self.advance(self.start(row, program))
+    def changed(self, formats: Mapping[str, Format]) -> Iterator[Any]:
+        """Give the outputs of each batch with other formats of some rows; it computes up to the first of them."""
+        program = self.under({**self.formats, **formats})
+        self.advance(self.start(formats, program))
         return self.outputs(program)
 
     def advance(self, position: int) -> None:

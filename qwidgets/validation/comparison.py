@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.feeding import Fed, fed, not_fed
 from qwidgets.formats import AccumulatorFormat
-from qwidgets.network import Network, Operation, evaluate, unwrapped
+from qwidgets.network import Network, unwrapped
 from qwidgets.shown_table import ShownTable
 from qwidgets.simulation import Parameter, QuantizedNetwork, captured
 from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState
@@ -18,6 +18,7 @@ from qwidgets.validation.class_axis import class_axis
 from qwidgets.validation.metrics import Judge, Metric
 from qwidgets.validation.output_errors import OutputErrors
 from qwidgets.validation.quantization_error import QuantizationError
+from qwidgets.validation.side_by_side import run_both
 from qwidgets.validation.sizes import parameter_bytes
 
 
@@ -133,17 +134,11 @@ class _Comparison:
 
     def run(self, batch: Fed) -> None:
         """Compare both on one batch, and keep their outputs and its targets, on the CPU."""
-        network, values = self._network, dict[Operation, Any]()
-        floating = evaluate(network, network.flatten(batch.args, batch.kwargs), values, lambda value: value)
 
-        def compare(row: str, quantized: Tensor) -> None:
-            # In float as far as that tensor, too: neither side keeps what it does not read any more.
-            operation = next(operation for operation in floating if operation.slot == row)
-            self.errors[row].add(self._adjustments.scaled(row, values[operation]), quantized)
+        def compare(row: str, values: Tensor, quantized: Tensor) -> None:
+            self.errors[row].add(values, quantized)
 
-        quantized = self._quantized.run(batch.args, batch.kwargs, compare)
-        last = next(operation for operation in floating if operation is network.output)
-        outputs = network.unflatten(values[leaf] if isinstance(leaf, Operation) else leaf for leaf in last.args[0])
+        outputs, quantized = run_both(self._network, self._quantized, self._adjustments, batch, compare)
         self.output.add(outputs, quantized)
         kept = (self.outputs, outputs), (self.quantized_outputs, quantized), (self.targets, batch.targets)
         for where, new in kept:

@@ -9,10 +9,10 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.feeding import read
-from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.tuning import ACCUMULATOR_BITS, PlanState
 from qwidgets.validation.comparison import validate
 from qwidgets.validation.row_ablation import RowAblation
+from qwidgets.validation.weak_rows import suspects
 
 FINE_DB = 18.0
 """From this SQNR of the output on, in dB, a network is fine. With EfficientNet-Lite0 and photographs, formats that gave
@@ -20,12 +20,6 @@ FINE_DB = 18.0
 
 BROKEN_DB = 10.0
 """Below this it is broken: with 11 dB 0.78 of them stayed, with 6 dB 0.6, with 3 dB 0.4."""
-
-SUSPECTS = 4
-"""Of so many layers, and of so many weights, each row is looked at more closely."""
-
-MOST_DB = 60.0
-"""An SQNR above this is as good as none at all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +35,9 @@ class Health:
         SQNR of the network's output, in dB; of the worst one, where there are several.
     rows
         Empty where the network is fine. Else the rows that cost most, the worst first, by name: the SQNR of the worst
-        output, in dB, with that row quantized alone. They are those of the `SUSPECTS` layers at which the SQNR of the
-        activations falls most, and the `SUSPECTS` weights that fit their formats worst. Where several rows break a
-        network, leaving one of them out would not show it; quantizing it alone does.
+        output, in dB, with that row quantized alone. They are those of the few
+        layers at which the SQNR of the activations falls most, and of the few weights that fit their formats worst.
+        Where several rows break a network, leaving one of them out would not show it; quantizing it alone does.
     outputs
         Where there are several outputs of floats, the SQNR of each, in dB, by its place: ``output[1]``.
     overflows
@@ -107,7 +101,7 @@ def health(model: nn.Module, plan: PlanState, data: Iterable[Any], accumulator_b
     """
     last = collections.deque(read(data), maxlen=1)
     study = RowAblation(model, plan, last, _nothing, accumulator_bits)
-    figures = study.whole()
+    figures = study.whole().figures
     sqnr_db = figures.pop("sqnr_db")
     outputs = _series({name.removesuffix("_sqnr_db"): figure for name, figure in figures.items()}, "sqnr_db")
     accumulators = study.accumulators
@@ -117,7 +111,7 @@ def health(model: nn.Module, plan: PlanState, data: Iterable[Any], accumulator_b
     if sqnr_db >= FINE_DB:
         return Health("fine", sqnr_db, _series({}, "alone_sqnr_db"), outputs, overflows, needed)
     report = validate(model, plan, last, _nothing, accumulator_bits)
-    alone = {row: study.alone(row)["sqnr_db"] for row in study.sorted(_suspects(plan, report["sqnr_db"]))}
+    alone = {row: study.alone(row).figures["sqnr_db"] for row in study.sorted(suspects(plan, report["sqnr_db"]))}
     word: Literal["look", "broken"] = "look" if sqnr_db >= BROKEN_DB else "broken"  # also where it is NaN
     return Health(word, sqnr_db, _series(alone, "alone_sqnr_db").sort_values(), outputs, overflows, needed)
 
@@ -133,16 +127,3 @@ def _series(figures: Mapping[str, float], name: str) -> "pd.Series[float]":
 def _nothing(outputs: Any, targets: Any) -> dict[str, float]:
     """Judge by the SQNR alone."""
     return {}
-
-
-def _suspects(plan: PlanState, sqnr_db: "pd.Series[float]") -> list[str]:
-    """Name the rows of the layers at which the SQNR falls most and, since a bad layer hides later ones, bad weights."""
-    activations = [row for row in plan.rows if row.kind in ("input", "activation")]
-    levels = [min(sqnr_db[row.name], MOST_DB) for row in activations]
-    falls = {
-        row.layer: before - after for row, before, after in zip(activations, [MOST_DB, *levels], levels, strict=False)
-    }
-    layers = sorted(falls, key=falls.__getitem__, reverse=True)[:SUSPECTS]
-    weights = sorted((row.name for row in plan.rows if row.kind == "weight"), key=sqnr_db.__getitem__)[:SUSPECTS]
-    fixed = {row.name for row in plan.rows if isinstance(plan.committed[row.name], FixedPoint | PerChannel)}
-    return [row.name for row in plan.rows if row.name in fixed and (row.layer in layers or row.name in weights)]

@@ -1,10 +1,10 @@
-"""A network under its plan with the format of one row changed at a time: what sensitivity and the short check ask."""
+"""A network under its plan with the formats of some rows changed: what sensitivity and all that tries things ask."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from qwidgets.feeding import fed
 from qwidgets.network import unwrapped
@@ -14,8 +14,23 @@ from qwidgets.validation.float_reference import FloatReference
 from qwidgets.validation.metrics import Metric
 
 
+class Outcome(NamedTuple):
+    """What formats do to the outputs of a network.
+
+    Attributes
+    ----------
+    figures
+        The SQNR, and the numbers of a metric, by name; see `FloatReference`.
+    errors
+        Of each sample; see `FloatReference.noise_by_sample`.
+    """
+
+    figures: dict[str, float]
+    errors: Tensor
+
+
 class RowAblation:
-    """Figures of a network's outputs over some data: its SQNR, and the numbers of a metric.
+    """What some formats do to a network's outputs over some data.
 
     Parameters
     ----------
@@ -56,20 +71,25 @@ class RowAblation:
         """Give rows in the order in which the least is computed again."""
         return sorted(rows, key=self._quantized.start_of)
 
-    def whole(self) -> dict[str, float]:
-        """Give the figures with all rows quantized."""
+    def whole(self) -> Outcome:
+        """Give the outcome with all rows quantized."""
         self._quantized.advance(0)
-        return self._outcome.of(self._quantized.outputs(self._quantized.program))
+        return self.judged(self._quantized.outputs(self._quantized.program))
 
     @property
     def accumulators(self) -> Mapping[str, Accumulator]:
         """The registers that the sums of the quantized network were computed in, by row."""
         return self._quantized.program.accumulators
 
-    def alone(self, row: str) -> dict[str, float]:
-        """Give the figures with one row quantized and all others in float."""
-        return self._outcome.of(self._in_float.changed(row, self._formats[row]))
+    def alone(self, *rows: str) -> Outcome:
+        """Give the outcome with some rows quantized and all others in float."""
+        return self.judged(self._in_float.changed({row: self._formats[row] for row in rows}))
 
-    def without(self, row: str) -> dict[str, float]:
-        """Give the figures with one row in float and all others quantized."""
-        return self._outcome.of(self._quantized.changed(row, None))
+    def changed(self, formats: Mapping[str, Format]) -> Outcome:
+        """Give the outcome with other formats of some rows, None for those in float."""
+        return self.judged(self._quantized.changed(formats))
+
+    def judged(self, outputs: Iterable[Any]) -> Outcome:
+        """Judge what another form of the network gives for each of the batches."""
+        given = list(outputs)
+        return Outcome(self._outcome.of(given), self._outcome.noise_by_sample(given))

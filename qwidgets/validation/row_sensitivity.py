@@ -93,12 +93,12 @@ def sensitivity(
     whole: dict[str, float] = {}
     bar = Progress(progress, stop)
     with contextlib.suppress(Stopped), bar.over(1 + len(rows), "sensitivity"):
-        whole = study.whole()
+        whole = study.whole().figures
         bar.step()
         for name in study.sorted(measured):
             if plan.committed[name] is not None:
-                for word, figures in (("alone", study.alone(name)), ("without", study.without(name))):
-                    measured[name].update({f"{word}_{figure}": number for figure, number in figures.items()})
+                for word, found in (("alone", study.alone(name)), ("without", study.changed({name: None}))):
+                    measured[name].update({f"{word}_{figure}": number for figure, number in found.figures.items()})
             bar.step()
     columns = [f"{word}_{name}" for name in study.names for word in ("alone", "without")]
     table = ShownTable(
