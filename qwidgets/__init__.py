@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from qwidgets import errors, examples, export, targets
+from qwidgets import errors, examples, export, remedies, targets
 from qwidgets.adjusting import register_step
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.formats import FixedPoint, PerChannel
@@ -63,6 +63,7 @@ __all__ = [
     "quantize",
     "register_scheme",
     "register_step",
+    "remedies",
     "sensitivity",
     "targets",
     "validate",

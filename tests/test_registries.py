@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import qwidgets
-from qwidgets import FixedPoint, Plan, calibrate, export, quantize, schemes, targets
+from qwidgets import FixedPoint, Plan, calibrate, export, quantize, remedies, schemes, targets
 from qwidgets.adjusting import STEPS, Adjusted, Step, Unchanged
 from qwidgets.errors import ExportError, PlanError
 from qwidgets.histograms import BitHistogram
@@ -34,7 +34,8 @@ def plan() -> Plan:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Take out again what a test has registered."""
-    registries: list[dict[str, Any]] = [schemes.SCHEMES, RULES, STEPS, targets.TARGETS, export.EXPORTS, PANELS]
+    named = [schemes.SCHEMES, RULES, STEPS, targets.TARGETS, export.EXPORTS, PANELS, remedies.CAUSES]
+    registries: list[dict[str, Any]] = [*named]  # type: ignore[list-item]
     before = [dict(registry) for registry in registries]
     yield
     for registry, entries in zip(registries, before, strict=True):
@@ -98,6 +99,21 @@ def test_a_step(plan: Plan) -> None:
     assert reasons == ["nothing was changed: there is nothing to look at"]
 
 
+def test_a_cause(plan: Plan) -> None:
+    @remedies.register_cause
+    def is_a_weight(evidence: remedies.Evidence) -> remedies.Cause | None:
+        if evidence.row.kind != "weight":
+            return None
+        longer = evidence.trial("as an int16", schemes.choose("mse", evidence.histogram, 16))
+        return remedies.Cause("is_a_weight", "it is a weight", (longer,))
+
+    plan["0.weight"] = "Q4.0"
+    plan.commit()
+    (finding,) = plan.remedies(DATA, names=["0.weight"], progress=False)
+    assert finding.causes[0].text == "it is a weight"
+    assert "as an int16" in [remedy.title for remedy in finding.remedies]
+
+
 def test_an_unknown_step_is_told_with_the_known_ones(plan: Plan) -> None:
     with pytest.raises(PlanError, match=r"there is no step 'equalise'; did you mean 'equalize'\?; known are equalize"):
         plan.step("equalise", DATA)
@@ -151,6 +167,13 @@ def test_a_panel(plan: Plan) -> None:
     workbench.close()
 
 
+def _few_bits(evidence: remedies.Evidence) -> None:
+    """Tells nothing."""
+
+
+_few_bits.__name__ = "few_bits"
+
+
 @pytest.mark.parametrize(
     "register",
     [
@@ -158,8 +181,9 @@ def test_a_panel(plan: Plan) -> None:
         lambda: targets.register_target(dataclasses.replace(targets.TARGETS["integer"], title="Other")),
         lambda: export.register_export(dataclasses.replace(export.EXPORTS["csv"], title="Other")),
         lambda: register_panel("Steps")(lambda session: ipywidgets.HTML()),
+        lambda: remedies.register_cause(_few_bits),
     ],
-    ids=["step", "target", "export", "panel"],
+    ids=["step", "target", "export", "panel", "cause"],
 )
 def test_a_name_that_is_taken_is_refused(register: Any) -> None:
     with pytest.raises((PlanError, ExportError), match="already; give this one another (name|title)"):

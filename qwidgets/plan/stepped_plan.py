@@ -1,121 +1,25 @@
-"""The person's handle on the formats of a network: drafted, previewed, committed, taken back, and all that mends them.
+"""A plan with the steps that look at its network: each is one entry of its history, or gives drafts.
 
-What a plan knows, and how it changes, is in :class:`qwidgets.tuning.PlanState`; here are the verbs that use the rooms
-above the state: schemes and targets propose, steps look at the network, targets check, a report is written.
+What a step does is in :mod:`qwidgets.adjusting`; here it is done to a plan.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-import pandas as pd
 from torch import nn
 
-from qwidgets import export, schemes, targets
 from qwidgets.adjusting import Drafted, Unchanged, find_step
-from qwidgets.calibration import Calibration
 from qwidgets.errors import PlanError
 from qwidgets.progress import OnProgress, Progress, Stopped
-from qwidgets.targets import Target
-from qwidgets.tuning import ACCUMULATOR_BITS, Commit, Format, PlanState, Snapshot, check_width, leave_room
+from qwidgets.tuning import Commit, Format, PlanState, Snapshot
 from qwidgets.user_warning import warn_user
 
 
-class Plan(PlanState):
-    """The formats of every tensor of a calibrated network.
-
-    Parameters
-    ----------
-    calibration
-        The statistics of the network's tensors. Every tensor begins in floating point; see :meth:`propose`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from qwidgets.calibration import calibrate
-    >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 2))
-    >>> plan = calibrate(layer, [torch.randn(8, 4)], progress=False).propose(word_length=8, scheme="minmax")
-    >>> plan["0.weight"] = "numerictype(1, 8, 3)"
-    >>> list(plan.drafts)
-    ['0.weight']
-    >>> plan.preview("0.weight").count
-    8
-    >>> plan.commit("widen the window").note
-    'widen the window'
-    >>> plan.undo()
-    >>> plan.drafts["0.weight"].window
-    '2^3 … 2^-3'
-    """
+class SteppedPlan(PlanState):
+    """What a plan knows, and the steps that change it by looking at the network."""
 
     _found: Drafted | None = None
     """What the last step drafted."""
-
-    # Proposals
-
-    def propose(
-        self,
-        word_length: int = 8,
-        scheme: str = "mse",
-        names: Iterable[str] | None = None,
-        *,
-        per_channel: bool = False,
-        target: str | Target | None = None,
-        accumulator_bits: int = ACCUMULATOR_BITS,
-        **options: object,
-    ) -> dict[str, str]:
-        """Draft what a scheme chooses, for the given tensors or for all; locked ones are passed over.
-
-        Where the largest sums that these formats can lead to would not fit their accumulators, the windows of weights
-        are higher and the words of activations shorter than the scheme has them: see :attr:`room`.
-
-        Parameters
-        ----------
-        word_length
-            In bits.
-        scheme
-            A name of :data:`qwidgets.schemes.SCHEMES`.
-        per_channel
-            Whether each output channel of a weight gets a window of its own, where its layer allows that, and a bias
-            the step of its accumulator.
-        target
-            A name of :data:`qwidgets.targets.TARGETS` whose rules are kept: words no longer than it has, its signs,
-            its rounding, a window per channel only where it takes one.
-        accumulator_bits
-            The width of the registers that sums are computed in, as for :func:`qwidgets.quantize`. With long words a
-            wide one keeps more accuracy; whoever runs the network must then have it, too.
-        options
-            What the scheme takes beside that, such as ``signed=True`` or ``percentile=99.9``.
-
-        Returns
-        -------
-        The tensors that got no draft because the target cannot have them, each with the reason.
-
-        Raises
-        ------
-        PlanError
-            There is no such scheme or target, or a tensor's name is unknown, or no accumulator has that width.
-        """
-        check_width(accumulator_bits)
-        with self._changing():
-            chosen = list(self._rows) if names is None else [self._known(name) for name in names]
-            calibration = self._calibrated()
-            if target is not None:
-                fitting, left_out, self._room = targets.propose(
-                    self, calibration, target, chosen, word_length, scheme, per_channel, accumulator_bits, options
-                )
-                self._draft(fitting, continues=False)
-                return left_out
-            proposed = {
-                name: schemes.propose(scheme, calibration, self._rows[name], word_length, per_channel, **options)
-                for name in chosen
-                if name not in self._timeline.now.locked
-            }
-            formats = {name: self[name] for name in self} | proposed
-            self._room = leave_room(calibration, formats, proposed, accumulator_bits)
-            self._draft({**proposed, **self._room.formats}, continues=False)
-        return {}
-
-    # Steps that look at the network
 
     def commit(self, note: str = "") -> Commit:
         """Make the drafts the formats that count, and write that into the history.
@@ -331,22 +235,6 @@ class Plan(PlanState):
                 return done.formats
             return self.adjust(done.formats, done.adjustments, f"{step.note}: {done.judged}")
 
-    # For others
-
-    def check(self, target: str | Target, model: nn.Module | None = None) -> pd.DataFrame:
-        """Every tensor that a target cannot take as it is now, a row for each reason, with the remedy.
-
-        See :func:`qwidgets.targets.check`.
-        """
-        return targets.check(self, target, model)
-
-    def report(self, path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
-        """Write the committed formats and what they do as one page to read, print and attach to a review.
-
-        See :func:`qwidgets.export.report.write`.
-        """
-        export.write(self, path, validation)
-
     # Behind it
 
     def _without_drafts(self) -> Snapshot:
@@ -359,19 +247,3 @@ class Plan(PlanState):
         """Refuse what was found for a state that is no more."""
         if self._timeline.now is not start:
             raise PlanError("the plan was changed while it was being adjusted; do the step again")
-
-
-def _proposed(calibration: Calibration, word_length: int, scheme: str, **options: Any) -> Plan:
-    """Give a plan of the formats that a scheme proposes, committed, for `Calibration.propose`."""
-    plan = Plan(calibration)
-    plan.propose(word_length=word_length, scheme=scheme, **options)
-    target = options.get("target")
-    suffix = f", for {getattr(target, 'name', target)}" if target else ""
-    coarser = f"; {plan.room}" if plan.room.formats else ""
-    masking = [] if target else [name for name in plan if plan[name] is None]
-    kept = f"; in float, since they mask: {', '.join(masking)}" if masking else ""
-    plan.commit(note=f"{scheme}, {word_length} bits{suffix}{coarser}{kept}")
-    return plan
-
-
-Calibration.planner = _proposed
