@@ -3,18 +3,13 @@
 Menus and pages offer what is registered here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from qwidgets.errors import ExportError
-from qwidgets.tuning import PlanState
 
-Write = Callable[[PlanState, Path, nn.Module | None, Iterable[Any] | None], object]
-"""Writes a plan to a path; called with the network, where it is not the plan's own, and batches of data, if any."""
+Write = Callable[..., object]
+"""Called with a plan, a path, the network, where it is not the plan's own, and batches of data, if any."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,8 @@ class Export:
         Does it, and leaves what was at the path as it was if it cannot.
     extra
         Which of the package's extras it needs; "" where it needs none.
+    tells_remedies
+        Whether ``write`` takes ``remedies`` by name, too: what :meth:`qwidgets.Plan.remedies` found.
     """
 
     name: str
@@ -43,6 +40,7 @@ class Export:
     about: str
     write: Write
     extra: str = ""
+    tells_remedies: bool = False
 
 
 EXPORTS: dict[str, Export] = {}

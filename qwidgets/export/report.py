@@ -36,6 +36,7 @@ from qwidgets.pictures import (
     strip,
     window_of,
 )
+from qwidgets.remedies import Findings
 from qwidgets.tuning import Commit, PlanState
 from qwidgets.validation import validate
 
@@ -53,7 +54,12 @@ class Figure:
     severity: Severity = ""
 
 
-def write(plan: PlanState, path: str | os.PathLike[str], validation: pd.DataFrame | None = None) -> None:
+def write(
+    plan: PlanState,
+    path: str | os.PathLike[str],
+    validation: pd.DataFrame | None = None,
+    remedies: Findings | None = None,
+) -> None:
     """Write a plan's report as HTML.
 
     Only what is committed is reported. Where drafts are open the report says so and names them, since it may be
@@ -65,11 +71,14 @@ def write(plan: PlanState, path: str | os.PathLike[str], validation: pd.DataFram
         An existing file stays whole until the new one is.
     validation
         What :func:`qwidgets.validate` gave for the formats that are committed.
+    remedies
+        What :meth:`qwidgets.Plan.remedies` found for them.
 
     Raises
     ------
     PlanError
-        The plan has no calibration; or the validation is no such table, or of another network or other formats.
+        The plan has no calibration; or the validation is no such table, or it or the remedies are of another network or
+        of other formats.
     FileError
         The file cannot be written.
 
@@ -86,17 +95,19 @@ def write(plan: PlanState, path: str | os.PathLike[str], validation: pd.DataFram
     >>> "<script" in page, "0.weight" in page
     (False, True)
     """
-    page = _page(plan, validation)
+    page = _page(plan, validation, remedies)
     with replacing(path) as temporary:
         # Half an emoji, as a note or a name may have, is no UTF-8.
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _page(plan: PlanState, validation: pd.DataFrame | None) -> str:
+def _page(plan: PlanState, validation: pd.DataFrame | None, remedies: Findings | None) -> str:
     calibration, measured = plan.calibration, plan.measured
     if calibration is None or measured is None:
         raise PlanError("a report shows counts, and this plan has no calibration; Plan.load(path, calibration)")
     in_network = None if validation is None else _sqnr_in_network(plan, validation)
+    if remedies is not None and not remedies.hold_for(plan):
+        raise PlanError("the remedies were found for other formats than are committed; look for them again")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = resources.files("qwidgets.export").joinpath("report.html.jinja").read_text(encoding="utf-8")
     bits = _bits(plan, calibration)
@@ -106,6 +117,8 @@ def _page(plan: PlanState, validation: pd.DataFrame | None) -> str:
         drafts=list(plan.drafts),
         facts=_facts(plan, measured),
         validation=None if validation is None else _validated(validation),
+        remedies=remedies,
+        places={name: place for place, name in enumerate(plan)},
         ticks=_ticks(bits),
         bits=bits,
         rows=rows,
@@ -260,8 +273,14 @@ def _commit(commit: Commit) -> dict[str, Any]:
     }
 
 
-def _write_validated(plan: PlanState, path: Path, model: nn.Module | None, data: Iterable[Any] | None) -> None:
-    write(plan, path, None if data is None or model is None else validate(model, plan, data))
+def _write_validated(
+    plan: PlanState,
+    path: Path,
+    model: nn.Module | None,
+    data: Iterable[Any] | None,
+    remedies: Findings | None = None,
+) -> None:
+    write(plan, path, None if data is None or model is None else validate(model, plan, data), remedies)
 
 
 register_export(
@@ -271,5 +290,6 @@ register_export(
         suffix=".html",
         about="One page to read, print and attach to a review.",
         write=_write_validated,
+        tells_remedies=True,
     )
 )

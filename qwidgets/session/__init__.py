@@ -5,6 +5,7 @@ from qwidgets.session.job_queue import Job, JobQueue, Pace
 from qwidgets.session.listener import Listener
 from qwidgets.session.live_validation import Checked, LiveValidation, Material
 from qwidgets.session.log import Entry, Log
+from qwidgets.session.remedy_search import RemedySearch
 from qwidgets.session.results_cache import SHARES, Evaluate, Result, ResultsCache
 from qwidgets.session.samples import HeldBack, can_be_read_again
 from qwidgets.session.session import Session
@@ -30,6 +31,7 @@ __all__ = [
     "Log",
     "Material",
     "Pace",
+    "RemedySearch",
     "Result",
     "ResultsCache",
     "Session",

@@ -28,5 +28,8 @@ class Listener:
     def on_checked(self) -> None:
         """Called when more is known of what does not fit the target."""
 
+    def on_remedies(self) -> None:
+        """Called when more is known of what costs most and what would mend it."""
+
     def on_log(self) -> None:
         """Called after the log has one entry more."""

@@ -21,10 +21,12 @@ from qwidgets.plan import Plan
 from qwidgets.session.arguments import check_arguments
 from qwidgets.session.background import CalibrationRun
 from qwidgets.session.future_jobs import FutureJobs
-from qwidgets.session.job_queue import Job, Pace
+from qwidgets.session.job_queue import Job
 from qwidgets.session.listener import Listener
 from qwidgets.session.live_validation import LiveValidation, Material
 from qwidgets.session.log import Log
+from qwidgets.session.paces import Paces
+from qwidgets.session.remedy_search import RemedySearch
 from qwidgets.session.results_cache import Evaluate
 from qwidgets.session.samples import HeldBack, can_be_read_again
 from qwidgets.session.states import Calibrating, Counting, Failed, State, Tuning
@@ -97,11 +99,10 @@ class Session:
         self.evaluate, self.validation = evaluate, validation
         self._listener = Listener() if listener is None else listener
         self._data = data
-        self._watching = True
-        self._proposes = not isinstance(model, Plan)
+        self._watching, self._proposes = True, not isinstance(model, Plan)
         self.log = Log(self._listener.on_log)
-        self._paces: dict[str, Pace | None] = {}
-        self._jobs = FutureJobs(lambda pace: self._on_pace("work", pace))
+        self._paces = Paces(self._listener.on_pace)
+        self._jobs = FutureJobs(self._paces.of("work"))
         self._settled = threading.Event()
         """That a plan is there to be tuned, or never will be, and the listener knows."""
         if isinstance(model, Plan):
@@ -127,8 +128,6 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.watch(False)
-
-    # What there is
 
     @property
     def plan(self) -> Plan:
@@ -242,7 +241,7 @@ class Session:
         over = self._settled.wait(seconds)
         if over and isinstance(self.state, Tuning):
             tuning = self.state  # what a job changes is measured after it
-            over = self._jobs.wait(seconds) and tuning.live.wait(seconds) and tuning.check.wait(seconds)
+            over = all(each.wait(seconds) for each in (self._jobs, tuning.live, tuning.check, tuning.remedies))
         if not over:
             raise PlanError(f"the session is still at work after {seconds} s; wait longer, or stop it")
         return self.plan
@@ -252,8 +251,8 @@ class Session:
         if isinstance(self.state, Calibrating | Counting):
             self.state.run.stop()
         elif isinstance(self.state, Tuning):
-            self.state.live.stop()
-            self.state.check.stop()
+            for each in (self.state.live, self.state.check, self.state.remedies):
+                each.stop()
         self._jobs.stop()
 
     def watch(self, watching: bool) -> None:
@@ -277,6 +276,20 @@ class Session:
     def sense(self) -> None:
         """Measure what each tensor's format costs the output."""
         self.tuning.live.sense()
+
+    def look_for_remedies(self, names: Iterable[str] | None = None, *, steps: bool = False) -> None:
+        """Look for what costs most and what would mend it, drafts counted; with ``steps`` try the steps, too.
+
+        See :meth:`qwidgets.Plan.remedies`; what is found is in ``tuning.remedies``.
+
+        Raises
+        ------
+        PlanError
+            The network is still being calibrated, or there is nothing to measure with.
+        """
+        if self.why_not_measured:
+            raise PlanError(self.why_not_measured)
+        self.tuning.remedies.look(names, steps=steps)
 
     def step(self, name: str, **options: Any) -> "Future[StepResult]":
         """Do a step of the plan beside the caller, on the data that it was calibrated with.
@@ -321,9 +334,10 @@ class Session:
         if name not in EXPORTS:
             raise ExportError(f"there is no export {name!r}; known are {', '.join(EXPORTS)}")
         export, plan, data = EXPORTS[name], self.plan, self.data
+        found = self.state.remedies.told(plan) if export.tells_remedies and isinstance(self.state, Tuning) else {}
 
         def work(_: Job) -> str:
-            export.write(plan, Path(path), plan.model, data)
+            export.write(plan, Path(path), plan.model, data, **found)
             text = f"{export.title}: wrote {size_text(Path(path))}"
             self.log.add(text)
             return text
@@ -372,28 +386,14 @@ class Session:
 
     def _tuning(self, plan: Plan, held_back: Iterable[Any], data: Iterable[Any] | None, lack: str) -> Tuning:
         material = Material.of(plan.model, self.validation, self._data, held_back, self.evaluate)
-        live = LiveValidation(plan, material, self._on_measured, self._on_live_pace, self._on_problem)
-        check = TargetCheck(plan, self._on_checked)
-        return Tuning(plan, live, data, lack, check)
+        on_problem, paces = self._listener.on_problem, self._paces
+        live = LiveValidation(plan, material, self._listener.on_measured, paces.of("live"), on_problem)
+        check = TargetCheck(plan, self._listener.on_checked)
+        remedies = RemedySearch(
+            plan, material, data, lambda: check.target, self._listener.on_remedies, paces.of("remedies"), on_problem
+        )
+        return Tuning(plan, live, data, lack, check, remedies)
 
     def _on_change(self, event: Any) -> None:
         self.tuning.live.follow(event.new.kind)
         self.tuning.check.follow()
-
-    def _on_checked(self) -> None:
-        self._listener.on_checked()
-
-    def _on_measured(self) -> None:
-        self._listener.on_measured()
-
-    def _on_live_pace(self, pace: Pace | None) -> None:
-        self._on_pace("live", pace)
-
-    def _on_pace(self, of: str, pace: Pace | None) -> None:
-        """Say how far the job is that said so last; that nothing is at work only when nothing is."""
-        self._paces[of] = pace
-        others = [other for other in self._paces.values() if other is not None]
-        self._listener.on_pace(pace if pace is not None else others[0] if others else None)
-
-    def _on_problem(self, problem: Exception) -> None:
-        self._listener.on_problem(problem)

@@ -7,6 +7,7 @@ from typing import Any
 from qwidgets.plan import Plan
 from qwidgets.session.background import CalibrationRun
 from qwidgets.session.live_validation import LiveValidation
+from qwidgets.session.remedy_search import RemedySearch
 from qwidgets.session.samples import HeldBack
 from qwidgets.session.target_check import TargetCheck
 
@@ -42,6 +43,8 @@ class Tuning:
         What steps look at; None where there is nothing that can be read again, and ``lack`` says why.
     check
         What of the formats does not fit the target.
+    remedies
+        What would mend them.
     """
 
     plan: Plan
@@ -49,6 +52,7 @@ class Tuning:
     data: Iterable[Any] | None
     lack: str
     check: TargetCheck
+    remedies: RemedySearch
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ CSS = """
 /* Words beside figures are as wide as these, and make no column wider. */
 .qw .qw-columns p { width: 0; min-width: 100%; margin: 8px 0 0; white-space: normal; line-height: 1.3; }
 .qw table.qw-figures { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.qw .qw-columns table.qw-figures { line-height: 1.3; }
 .qw table.qw-figures td, .qw table.qw-figures th { padding: 2px 8px 2px 0; text-align: right; font-weight: normal;
   background: none; border: none; white-space: nowrap; }
 .qw table.qw-figures td:first-child, .qw table.qw-figures th:first-child,
@@ -105,12 +106,24 @@ CSS = """
 .qw .qw-head > .widget-button { flex: none; }
 .qw .qw-foot .qw-bar { flex-wrap: nowrap; gap: 4px 8px; }
 .qw .qw-foot .widget-button { flex: none; }
-@container (max-width: 820px) { .qw .qw-columns, .qw .qw-foot .qw-bar { flex-wrap: wrap; } }
+@container (max-width: 820px) { .qw .qw-columns, .qw .qw-beside, .qw .qw-foot .qw-bar { flex-wrap: wrap; } }
 .qw .qw-tabs > .widget-tab-contents { padding: 4px 8px; overflow: auto; height: 236px; box-sizing: border-box; }
 .qw .qw-tabs > .lm-TabBar { overflow: hidden; }
 .qw .qw-steps .qw-bar { flex-wrap: nowrap; }
 .qw .qw-steps .qw-bar > .qw-quiet { flex: 1 1 0; min-width: 0; }
 .qw .qw-results { gap: 2px; }
+.qw .qw-next { flex-flow: row wrap; gap: 4px 16px; align-items: flex-start; }
+.qw .qw-next > .qw-found { flex: 0 1 340px; min-width: 0; gap: 2px; }
+.qw .qw-next > .qw-remedies { min-width: 280px; }
+.qw .qw-found .widget-button { text-align: left; margin: 0; flex: none; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-remedies { gap: 2px; }
+.qw .qw-remedies .widget-hbox { align-items: flex-start; gap: 6px; overflow: visible; }
+.qw .qw-remedies .widget-button { height: 22px; line-height: 20px; flex: none; margin: 0; padding: 0; }
+.qw .qw-remedies .widget-html { flex: 1 1 0; min-width: 0; margin: 0; height: auto; }
+.qw .qw-remedies .widget-hbox .widget-html-content { white-space: normal; line-height: 22px; }
+.qw .qw-columns .qw-remedies { margin-top: 2px; }
+.qw .qw-columns .qw-remedies .widget-html-content { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-beside { overflow: visible; }
 .qw .qw-results table.qw-result td { min-width: 92px; }
 .qw table.qw-result td:last-child, .qw table.qw-result th:last-child { text-align: right; }
 .qw table.qw-result tr td { vertical-align: top; white-space: normal; }

@@ -55,11 +55,11 @@ class WindowControls(Holder):
         self._hold = checkbox("hold length", None, "For the boxes and the brush: keep the word length as an edge moves")
         self._hold.value = True
         self._sign, self._rounding, self._overflow = (
-            choice(title, options, on_change, width=182, label=64)
-            for title, options, on_change in (
-                ("sign", ("signed", "unsigned"), self._on_sign),
-                ("rounding", ROUNDINGS, self._on_mode),
-                ("overflow", OVERFLOWS, self._on_mode),
+            choice(title, options, on_change, width=width)
+            for title, options, on_change, width in (
+                ("sign", ("signed", "unsigned"), self._on_sign, 134),
+                ("rounding", ROUNDINGS, self._on_mode, 170),
+                ("overflow", OVERFLOWS, self._on_mode, 166),
             )
         )
         self.notation = text_box(
@@ -69,8 +69,8 @@ class WindowControls(Holder):
             continuous_update=False,
             placeholder="Q4.3, ap_fixed<8,5>, 2^3..2^-3 …",
         )
-        self.boxes = bar(self._msb, self._lsb, self._word_length, self._hold)
-        self.choices = bar(self._sign, self._rounding, self._overflow)
+        self.boxes = bar(self._msb, self._lsb, self._word_length)
+        self.choices = bar(self._sign, self._rounding, self._overflow, self._hold)
 
     @property
     def hold_length(self) -> bool:

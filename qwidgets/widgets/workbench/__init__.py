@@ -1,7 +1,8 @@
 """The one screen: the workbench and its parts, which stand alone, too; its tabs register themselves."""
 
 # The order in which they stand.
-from qwidgets.widgets.workbench.window_editor import WindowEditor  # isort: skip
+from qwidgets.widgets.workbench.window_panel import WindowPanel  # isort: skip
+from qwidgets.widgets.workbench.remedies_panel import RemediesPanel  # isort: skip
 from qwidgets.widgets.workbench.propose_panel import ProposePanel  # isort: skip
 from qwidgets.widgets.workbench.result_panel import ResultPanel  # isort: skip
 from qwidgets.widgets.workbench.steps_panel import StepsPanel  # isort: skip
@@ -13,6 +14,7 @@ from qwidgets.widgets.workbench.layer_table import LayerTable
 from qwidgets.widgets.workbench.panel import PANELS, register_panel
 from qwidgets.widgets.workbench.sensitivity_chart import SensitivityChart
 from qwidgets.widgets.workbench.session_view import SessionView
+from qwidgets.widgets.workbench.window_editor import WindowEditor
 from qwidgets.widgets.workbench.workbench import Workbench
 
 __all__ = [
@@ -23,11 +25,13 @@ __all__ = [
     "LayerTable",
     "LogPanel",
     "ProposePanel",
+    "RemediesPanel",
     "ResultPanel",
     "SensitivityChart",
     "SessionView",
     "StepsPanel",
     "WindowEditor",
+    "WindowPanel",
     "Workbench",
     "register_panel",
 ]

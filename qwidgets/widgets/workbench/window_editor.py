@@ -7,7 +7,6 @@ import ipywidgets
 
 from qwidgets.errors import FormatError, QwidgetsError
 from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
-from qwidgets.session import Session
 from qwidgets.tuning import has_accumulator
 from qwidgets.widgets.controls import (
     BitBars,
@@ -26,7 +25,6 @@ from qwidgets.widgets.controls import (
 from qwidgets.widgets.workbench import channel_words, preview_words
 from qwidgets.widgets.workbench.channel_map import ChannelMap
 from qwidgets.widgets.workbench.edit_target import EditTarget
-from qwidgets.widgets.workbench.panel import register_panel
 
 ABOUT_ACCUMULATOR = (
     "<p><b>accumulator</b>: 32 bits at the step of the sums that the bias is added to, which is the input's step times "
@@ -83,17 +81,21 @@ class WindowEditor(PlanView):
         self._controls.slider.layout.margin = self._bars.rail
         left = ipywidgets.VBox([self._bars.widget, self._controls.slider])
         right = ipywidgets.VBox([self._controls.boxes, self._controls.choices, self._controls.notation])
+        beside = ipywidgets.HBox([self._figures, right])
+        beside.add_class("qw-beside")
+        self._beside = ipywidgets.VBox([beside])
         parts = (
             (left, "1.4 1 266px", "200px"),
             (self._figures, "0.5 0 344px", "max-content"),
             (right, "1 0 232px", "0"),
+            (self._beside, "1.6 0 592px", "0"),
         )
         for column, flex, least in parts:
             column.layout.flex, column.layout.min_width = flex, least
-        head = bar(self._title, self._previous, self._next, self._accumulator, self._float, self._lock)
-        columns = ipywidgets.HBox([left, self._figures, right])
+        self._head = bar(self._title, self._previous, self._next, self._accumulator, self._float, self._lock)
+        columns = ipywidgets.HBox([left, self._beside])
         columns.add_class("qw-columns")
-        self._panel = ipywidgets.VBox([head, columns, self._channels])
+        self._panel = ipywidgets.VBox([self._head, columns, self._channels])
         self._place = ipywidgets.VBox([self._empty])
         return (self._place,)
 
@@ -267,12 +269,6 @@ class WindowEditor(PlanView):
         if names:
             at = names.index(self.selection[0]) + by if self.selection else 0
             self.selection = (names[at % len(names)],)
-
-
-@register_panel("Window")
-def window_panel(session: Session) -> WindowEditor:
-    """The editor of a session's plan."""
-    return WindowEditor(session.plan)
 
 
 def _read(text: str) -> FixedPoint:

@@ -240,6 +240,12 @@ class Workbench(View, Listener):
             part.on_checked()
 
     @drawing
+    def on_remedies(self) -> None:
+        """Show what costs most and what would mend it."""
+        for part in self._listeners():
+            part.on_remedies()
+
+    @drawing
     def on_log(self) -> None:
         """Show one entry more, and how many errors there were."""
         for part in self._listeners():
