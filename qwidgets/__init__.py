@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from qwidgets import errors, examples, export, remedies, targets
-from qwidgets.adjusting import register_step
+from qwidgets.adjusting import fake_quantized, register_step
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.histograms import BitHistogram, Preview
@@ -59,6 +59,7 @@ __all__ = [
     "errors",
     "examples",
     "export",
+    "fake_quantized",
     "health",
     "quantize",
     "register_scheme",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qwidgets.adjusting.fine_tuning import _begin
 from qwidgets.adjusting.learned_network import LearnedNetwork, straight_through
+from qwidgets.adjusting.learned_weights import begin
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import PlanError
 from qwidgets.examples import digits
@@ -98,7 +98,7 @@ def test_it_begins_with_the_codes_that_are_there(calibration: Calibration, word_
     plan = calibration.propose(word_length, per_channel=per_channel)
     plan.round_adaptively(DATA, progress=False)
     network = plan.adjustments.applied(captured(EXAMPLE.model, plan))
-    begun = _begin(network, plan)
+    begun = begin(network, plan)
     codes = all_codes(plan)
     assert plan.adjustments.roundings
     for row in plan.adjustments.roundings:

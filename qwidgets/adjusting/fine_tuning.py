@@ -9,24 +9,22 @@ of another; Romero et al., "FitNets" (2014), for a teacher's inner layers.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from qwidgets.adjusting.bias_correction import corrected, counted
 from qwidgets.adjusting.kept_aside import Judging, Verdict, divide
-from qwidgets.adjusting.learned_network import LearnedNetwork, steps_of
+from qwidgets.adjusting.learned_network import LearnedNetwork
+from qwidgets.adjusting.learned_weights import WIDEST, as_adjustments, begin, learnable
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.errors import PlanError
-from qwidgets.formats import FixedPoint, PerChannel
-from qwidgets.network import Network
 from qwidgets.progress import Progress, Stopped
 from qwidgets.simulation import Program, captured, device_of
-from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, PlanState, Rounding
+from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, PlanState
 
 EPOCHS = 40
 STEPS_A_TURN = 0.02
@@ -37,12 +35,6 @@ ON_THE_WAY = 0.1
 
 SMALLER = 0.3
 """Where a part of the course leads nowhere, the next begins before it, with steps so much smaller."""
-
-WIDEST = 16
-"""A weight of more bits is as good as one in float, and its codes could move further than a rounding can tell."""
-
-NEAREST = 0.49
-"""So many steps from its code a value may be, and be rounded to it."""
 
 JUDGED = 16
 """So often what was learned is judged on the way; the best is kept."""
@@ -64,14 +56,14 @@ def fine_tune(
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
     formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
-    learned = _learned_rows(network, formats, plan)
+    learned = learnable(network, formats, plan)
     if not learned:
         return Unchanged(f"no weight or bias has a format of at most {WIDEST} bits and is not locked")
     divided = divide(network, model, data)
     judging = Judging(model, network, plan, divided)
     with torch.inference_mode(False), torch.enable_grad():
         batches = [[_learnable(leaf) for leaf in batch.leaves] for batch in divided.seen]
-        pupil = LearnedNetwork(network, formats, _begin(network, plan), learned, device_of(model))
+        pupil = LearnedNetwork(network, formats, begin(network, plan), learned, device_of(model))
         teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
         course = Course(pupil, teacher, batches)
         best: tuple[Verdict, Adjustments] | None = None
@@ -83,7 +75,7 @@ def fine_tune(
                     if not course.learn(1 - turn / turns):
                         return Unchanged("no output has a gradient that leads to a weight or bias")
                     if turn + 1 in judged_at:
-                        after = _adjustments(pupil, network, plan, bare)
+                        after = as_adjustments({row: pupil.learned(row) for row in pupil.latent}, network, plan, bare)
                         verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
                         if verdict.after > (verdict.before if best is None else best[0].after):
                             best = verdict, after
@@ -153,36 +145,6 @@ class Course:
         self._optimizer = torch.optim.Adam(self._latents)
 
 
-def _learned_rows(
-    network: Network, formats: Mapping[str, FixedPoint | PerChannel | None], plan: PlanState
-) -> frozenset[str]:
-    """Give the weights and biases that may change."""
-    kinds = {row.name: row.kind for row in network.rows}
-    return frozenset(
-        row
-        for row in network.parameters
-        if (fmt := formats[row]) is not None
-        and row not in plan.locked
-        and (kinds[row] == "bias" or fmt.word_length <= WIDEST)
-    )
-
-
-def _begin(network: Network, plan: PlanState) -> dict[str, Tensor]:
-    """Give weights and biases whose codes are those that they have now, each as far from its code as it is in float.
-
-    What saturates, or was rounded up or down on purpose, lies within half a step of its code.
-    """
-    found = {}
-    for row, values in network.parameters.items():
-        fmt = plan.committed[row]
-        found[row] = values.detach().clone()
-        if isinstance(fmt, FixedPoint | PerChannel):
-            now, wide = fmt.from_integer(plan.adjustments.codes(row, fmt, values)), values.double()
-            reach = NEAREST * steps_of(fmt, wide)
-            found[row] = (now + (wide - fmt.quantize(wide)).clamp(-reach, reach)).to(values.dtype)
-    return found
-
-
 def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any]) -> Tensor | None:
     """Give how much of the outputs' power is error, and a little of how much of the activations' on the way.
 
@@ -219,22 +181,6 @@ def _share(values: Tensor, wanted: Tensor) -> Tensor:
     right = wanted[finite].float()
     power = right.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
     return (values[finite].float() - right).square().sum() / power
-
-
-def _adjustments(pupil: LearnedNetwork, network: Network, plan: PlanState, bare: Mapping[str, Tensor]) -> Adjustments:
-    """Give what was learned as roundings of the weights and shifts of the biases."""
-    before = plan.adjustments
-    roundings, shifts = dict(before.roundings), dict(before.shifts)
-    kinds = {row.name: row.kind for row in network.rows}
-    for row in pupil.latent:
-        fmt, values, learned = plan.committed[row], network.parameters[row], pupil.learned(row).cpu()
-        if kinds[row] == "bias":
-            shifts[row] = (learned - bare[row].double().cpu()).numpy()
-        elif isinstance(fmt, FixedPoint | PerChannel):
-            offsets = (fmt.to_integer(learned) - fmt.to_integer(values.cpu())).numpy()
-            limits = np.iinfo(np.int16)
-            roundings[row] = Rounding(fmt, offsets.clip(limits.min, limits.max).astype(np.int16))
-    return dataclasses.replace(before, roundings=roundings, shifts=shifts)
 
 
 register_step(

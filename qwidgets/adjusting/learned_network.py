@@ -20,6 +20,13 @@ FINEST = 8
 """What has more bits, as a bias at its accumulator, is learned in steps as large as if its values filled so many."""
 
 
+Compute = Callable[[Callable[[Any], Any]], Any]
+"""Computes what an operation gives, given a function that finds what it reads."""
+
+Settle = Callable[[str, Tensor], Tensor]
+"""Called with a row and its values; gives others in their place."""
+
+
 class LearnedNetwork:
     """A network in float that rounds as its formats say, with weights and biases of its own.
 
@@ -30,11 +37,13 @@ class LearnedNetwork:
     formats
         Of each row; what is None is not rounded. Of a bias at its accumulator it is the format that it has there.
     parameters
-        The weights and biases to begin with, by row.
+        The weights and biases to begin with, by row; gradients pass to those that are not learned.
     learned
         The rows that are learned; the others stay.
     device
         Where it computes.
+    settle
+        Called with the name of each input and activation row and what it is after rounding; gives what is gone on with.
 
     Attributes
     ----------
@@ -49,14 +58,18 @@ class LearnedNetwork:
         parameters: Mapping[str, Tensor],
         learned: frozenset[str],
         device: torch.device,
+        settle: Settle | None = None,
     ) -> None:
         self.device = device
         self._network = network
         self._formats = formats
         self._program = Program(network, dict.fromkeys(formats), 32)
         for node in network.operations:
-            if node.slot is not None and isinstance(fmt := self._formats[node.slot], FixedPoint):
-                self._program.steps[node] = _rounding(self._program.steps.get(node), node, fmt)
+            if node.slot is not None:
+                fmt = self._formats[node.slot]
+                assert not isinstance(fmt, PerChannel)  # which is for weights only
+                if fmt is not None or settle is not None:
+                    self._program.steps[node] = _settling(self._program.steps.get(node), node, fmt, settle)
         self._fixed = {row: values.clone().to(device) for row, values in parameters.items()}
         self._units = {row: self._unit(row) for row in learned}
         self.latent = {row: (self._fixed[row].double() / unit).float() for row, unit in self._units.items()}
@@ -85,7 +98,8 @@ class LearnedNetwork:
         fmt, values = self._formats[row], self._fixed[row]
         if row in self.latent:
             values = (self.latent[row] * self._units[row]).to(values.dtype)
-        return values if fmt is None else straight_through(values, fmt)
+        values = values if fmt is None else straight_through(values, fmt)
+        return values.to(self._network.parameters[row].dtype)
 
     def run(self, leaves: list[Any], observe: Callable[[str, Tensor], object]) -> Any:
         """Compute the outputs from the flat arguments of a call."""
@@ -117,14 +131,14 @@ def steps_of(fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
     return torch.tensor(fmt.step).to(values)
 
 
-Compute = Callable[[Callable[[Any], Any]], Any]
-"""Computes what an operation gives, given a function that finds what it reads."""
+def _settling(compute: Compute | None, node: Operation, fmt: FixedPoint | None, settle: Settle | None) -> Compute:
+    """Compute what a node gives, round it, and settle on what is gone on with."""
+    assert node.slot is not None
+    row = node.slot
 
+    def settled(look: Callable[[Any], Any]) -> Any:
+        values = look(node) if compute is None else compute(look)
+        rounded = values if fmt is None else straight_through(values, fmt)
+        return rounded if settle is None else settle(row, rounded)
 
-def _rounding(compute: Compute | None, node: Operation, fmt: FixedPoint) -> Compute:
-    """Compute what a node gives, and round it."""
-
-    def rounded(look: Callable[[Any], Any]) -> Any:
-        return straight_through(look(node) if compute is None else compute(look), fmt)
-
-    return rounded
+    return settled

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from qwidgets.adjusting import Drafted, Unchanged, find_step
+from qwidgets.adjusting import Drafted, FakeQuantized, Unchanged, find_step
 from qwidgets.errors import PlanError
 from qwidgets.progress import OnProgress, Progress, Stopped
 from qwidgets.tuning import Commit, Format, PlanState, Snapshot
@@ -182,6 +182,38 @@ class SteppedPlan(PlanState):
         """
         found = self.step("search", data, model, progress=progress, stop=stop, budget=budget)
         return cast(Mapping[str, Format] | None, found)
+
+    def take_weights(self, module: nn.Module, note: str = "weights trained") -> Commit | None:
+        """Put the weights and biases that were trained into the plan: one step for undo, in its file and every export.
+
+        Formats stay. A weight has its trained codes as long as it has the format that they were trained for.
+
+        Parameters
+        ----------
+        module
+            What :func:`qwidgets.fake_quantized` gave for this plan. What it computes is then what
+            :func:`qwidgets.quantize` gives for the plan, bit for bit.
+        note
+            What the history says of it.
+
+        Returns
+        -------
+        The entry of the history; None where nothing was trained.
+
+        Raises
+        ------
+        PlanError
+            There are drafts, or the module is of another kind, or was made for another state of the plan; or a value is
+            not finite. The plan is then as it was.
+        """
+        if not isinstance(module, FakeQuantized):
+            raise PlanError(
+                f"weights are taken from what fake_quantized(plan) gave, not from a {type(module).__name__}"
+            )
+        with self._changing():
+            self._without_drafts()
+            found = module.adjustments(self)
+            return None if found is None else self.adjust({}, found, note)
 
     def step(
         self,
