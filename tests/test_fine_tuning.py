@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from qwidgets.adjusting.learned_network import LearnedNetwork, straight_through
 from qwidgets.adjusting.learned_weights import begin
 from qwidgets.calibration import Calibration, calibrate
-from qwidgets.errors import PlanError
+from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.plan import Plan
@@ -31,6 +32,10 @@ def calibration() -> Calibration:
 
 def sqnr_db(plan: Plan) -> float:
     return float(validate(EXAMPLE.model, plan, EXAMPLE.test)["sqnr_db"]["DigitsNet"])
+
+
+def top1(plan: Plan) -> float:
+    return float(validate(EXAMPLE.model, plan, EXAMPLE.test)["quantized"]["top1"])
 
 
 def all_codes(plan: Plan) -> Mapping[str, Tensor]:
@@ -240,6 +245,73 @@ def test_epochs_that_make_no_sense_are_refused(calibration: Calibration, epochs:
     with pytest.raises(PlanError, match="epochs must be a whole number from 1"):
         plan.fine_tune(DATA, progress=False, epochs=epochs)
     assert len(plan.history) == 1
+
+
+# With a loss of one's own
+
+
+LABELLED = list(EXAMPLE.calibration)
+
+
+def test_labels_and_a_loss_are_learned_and_judged_by(calibration: Calibration) -> None:
+    plan = calibration.propose(2)
+    before = top1(plan)
+    entry = plan.fine_tune(LABELLED, progress=False, loss=nn.functional.cross_entropy, epochs=20)
+    assert isinstance(entry, Commit)
+    assert re.fullmatch(r"fine-tuned: loss [0-9.]+ -> [0-9.]+ on 128 samples kept aside", entry.note)
+    lost, left = map(float, re.findall(r"[0-9.]+(?= )", entry.note)[:2])
+    assert left < lost
+    assert top1(plan) > before + 0.2
+
+
+def test_one_batch_is_divided_with_its_labels(calibration: Calibration) -> None:
+    plan, reasons = calibration.propose(2), list[str]()
+    entry = plan.fine_tune(
+        LABELLED[:1],
+        progress=False,
+        loss=nn.functional.cross_entropy,
+        epochs=4,
+        on_unchanged=reasons.append,
+    )
+    said = entry.note if isinstance(entry, Commit) else reasons[0]
+    assert re.search(r"loss [0-9.]+ -> [0-9.]+ on 16 samples kept aside$", said)
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "message"),
+    [
+        (DATA, nn.functional.cross_entropy, "batch [0-9] has no targets for the loss"),
+        (LABELLED, lambda outputs, targets: outputs["scores"], "the loss fails on batch [0-9]: "),
+        (LABELLED, lambda outputs, targets: outputs.sum(1), "must give a tensor of one number for batch [0-9], not"),
+        (LABELLED, lambda outputs, targets: 0.5, "must give a tensor of one number for batch [0-9], not 0.5"),
+    ],
+)
+def test_a_loss_that_is_none_is_refused(calibration: Calibration, data: Any, loss: Any, message: str) -> None:
+    plan = calibration.propose(4)
+    history = plan.history
+    with pytest.raises(DataError, match=message):
+        plan.fine_tune(data, progress=False, loss=loss)
+    assert plan.history == history
+
+
+def test_a_loss_that_nothing_leads_to_changes_nothing(calibration: Calibration) -> None:
+    plan, reasons = calibration.propose(4), list[str]()
+    done = plan.fine_tune(
+        LABELLED, progress=False, loss=lambda outputs, targets: torch.ones(()), on_unchanged=reasons.append
+    )
+    assert done is None and "no output has a gradient" in reasons[0]
+
+
+def test_a_loss_that_is_lost_changes_nothing(calibration: Calibration) -> None:
+    plan, reasons = calibration.propose(4), list[str]()
+    done = plan.fine_tune(
+        LABELLED,
+        progress=False,
+        loss=lambda outputs, targets: outputs.sum() * torch.nan,
+        epochs=2,
+        on_unchanged=reasons.append,
+    )
+    assert done is None and reasons
 
 
 def test_mending_does_what_helps_as_one_step_for_undo(calibration: Calibration) -> None:

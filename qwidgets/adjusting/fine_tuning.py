@@ -9,7 +9,7 @@ of another; Romero et al., "FitNets" (2014), for a teacher's inner layers.
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,8 +20,10 @@ from qwidgets.adjusting.bias_correction import corrected, counted
 from qwidgets.adjusting.kept_aside import Judging, Verdict, divide
 from qwidgets.adjusting.learned_network import LearnedNetwork
 from qwidgets.adjusting.learned_weights import WIDEST, as_adjustments, begin, learnable
+from qwidgets.adjusting.own_loss import Loss, LossJudging, loss_of
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.errors import PlanError
+from qwidgets.feeding import Fed
 from qwidgets.progress import Progress, Stopped
 from qwidgets.simulation import Program, captured, device_of
 from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, PlanState
@@ -41,7 +43,13 @@ JUDGED = 16
 
 
 def fine_tune(
-    model: nn.Module, plan: PlanState, data: Iterable[Any], progress: Progress, *, epochs: int = EPOCHS
+    model: nn.Module,
+    plan: PlanState,
+    data: Iterable[Any],
+    progress: Progress,
+    *,
+    loss: Loss | None = None,
+    epochs: int = EPOCHS,
 ) -> Adjusted | Unchanged:
     """Learn the weights and biases that have formats and are not locked.
 
@@ -49,6 +57,8 @@ def fine_tune(
     ------
     PlanError
         ``epochs`` is not a whole number above zero.
+    DataError
+        There is a loss, and a batch has no targets, or the loss raises, or gives no tensor of one number.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
         raise PlanError(f"epochs must be a whole number from 1, not {epochs!r:.80}")
@@ -60,12 +70,20 @@ def fine_tune(
     if not learned:
         return Unchanged(f"no weight or bias has a format of at most {WIDEST} bits and is not locked")
     divided = divide(network, model, data)
-    judging = Judging(model, network, plan, divided)
+    judging = (
+        Judging(model, network, plan, divided) if loss is None else LossJudging(model, network, plan, divided, loss)
+    )
     with torch.inference_mode(False), torch.enable_grad():
-        batches = [[_learnable(leaf) for leaf in batch.leaves] for batch in divided.seen]
+        batches = [
+            dataclasses.replace(batch, leaves=[_learnable(leaf) for leaf in batch.leaves]) for batch in divided.seen
+        ]
         pupil = LearnedNetwork(network, formats, begin(network, plan), learned, device_of(model))
-        teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
-        course = Course(pupil, teacher, batches)
+        if loss is None:
+            teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
+            lesson: Lesson = Following(pupil, teacher, batches)
+        else:
+            lesson = _Lessening(pupil, batches, loss)
+        course = Course(pupil, lesson, len(batches))
         best: tuple[Verdict, Adjustments] | None = None
         turns = epochs * len(batches)
         judged_at = {round(turns * (part + 1) / JUDGED) for part in range(JUDGED)}
@@ -77,7 +95,7 @@ def fine_tune(
                     if turn + 1 in judged_at:
                         after = as_adjustments({row: pupil.learned(row) for row in pupil.latent}, network, plan, bare)
                         verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
-                        if verdict.after > (verdict.before if best is None else best[0].after):
+                        if verdict.gain > (0 if best is None else best[0].gain):
                             best = verdict, after
                             course.keep()
                         else:
@@ -91,19 +109,25 @@ def fine_tune(
     return Adjusted(counted(plan, original, best[1]), {}, best[0])
 
 
+Lesson = Callable[[int], Tensor | None]
+"""Gives what is to become less, for the place of a batch; None where nothing of it can be learned from."""
+
+
 class Course:
-    """A pupil that learns from a teacher, a batch a turn, in steps that become smaller where they lead nowhere.
+    """A pupil that learns, a batch a turn, in steps that become smaller where they lead nowhere.
 
     Parameters
     ----------
-    pupil, teacher
-        The network that is learned, and the one that it is to follow.
+    pupil
+        The network that is learned.
+    lesson
+        Gives, for the place of a batch, what is to become less.
     batches
-        The flat arguments of each.
+        How many there are.
     """
 
-    def __init__(self, pupil: LearnedNetwork, teacher: LearnedNetwork, batches: list[list[Any]]) -> None:
-        self._pupil, self._teacher, self._batches = pupil, teacher, batches
+    def __init__(self, pupil: LearnedNetwork, lesson: Lesson, batches: int) -> None:
+        self._lesson, self._batches = lesson, batches
         self._latents = list(pupil.latent.values())
         for latent in self._latents:
             latent.requires_grad_(True)
@@ -122,8 +146,8 @@ class Course:
         for group in self._optimizer.param_groups:
             group["lr"] = self._most * 0.5 * (1 - math.cos(math.pi * left))
         if not self._left:
-            self._left = torch.randperm(len(self._batches), generator=self._order).tolist()
-        difference = _difference(self._pupil, self._teacher, self._batches[self._left.pop()])
+            self._left = torch.randperm(self._batches, generator=self._order).tolist()
+        difference = self._lesson(self._left.pop())
         if difference is None:
             return False
         if difference.isfinite():
@@ -145,25 +169,47 @@ class Course:
         self._optimizer = torch.optim.Adam(self._latents)
 
 
-def _difference(pupil: LearnedNetwork, teacher: LearnedNetwork, leaves: list[Any]) -> Tensor | None:
-    """Give how much of the outputs' power is error, and a little of how much of the activations' on the way.
+class Following:
+    """How much of the outputs' power is error, beside a teacher's, and a little of how much of the activations' is.
 
-    None where neither can be learned from.
+    Parameters
+    ----------
+    pupil, teacher
+        The network that is learned, and the one that it is to follow.
     """
-    wanted: dict[str, Tensor] = {}
-    with torch.no_grad():
-        outputs = _tensors(teacher.run(leaves, lambda row, values: wanted.__setitem__(row, values.detach())))
-    on_the_way: list[Tensor] = []
 
-    def compare(row: str, values: Tensor) -> None:
-        if values.requires_grad:
-            on_the_way.append(_share(values, wanted[row]))
+    def __init__(self, pupil: LearnedNetwork, teacher: LearnedNetwork, batches: Sequence[Fed]) -> None:
+        self._pupil, self._teacher, self._batches = pupil, teacher, batches
 
-    given = _tensors(pupil.run(leaves, compare))
-    at_the_end = [_share(*pair) for pair in zip(given, outputs, strict=True) if pair[0].requires_grad]
-    if not at_the_end:
-        return None
-    return torch.stack(at_the_end).mean() + ON_THE_WAY * torch.stack(on_the_way or at_the_end).mean()
+    def __call__(self, place: int) -> Tensor | None:
+        """Give it for a batch; None where nothing of it can be learned from."""
+        leaves, wanted = self._batches[place].leaves, dict[str, Tensor]()
+        with torch.no_grad():
+            outputs = _tensors(self._teacher.run(leaves, lambda row, values: wanted.__setitem__(row, values.detach())))
+        on_the_way: list[Tensor] = []
+
+        def compare(row: str, values: Tensor) -> None:
+            if values.requires_grad:
+                on_the_way.append(_share(values, wanted[row]))
+
+        given = _tensors(self._pupil.run(leaves, compare))
+        at_the_end = [_share(*pair) for pair in zip(given, outputs, strict=True) if pair[0].requires_grad]
+        if not at_the_end:
+            return None
+        return torch.stack(at_the_end).mean() + ON_THE_WAY * torch.stack(on_the_way or at_the_end).mean()
+
+
+class _Lessening:
+    """A loss of the person's own."""
+
+    def __init__(self, pupil: LearnedNetwork, batches: Sequence[Fed], loss: Loss) -> None:
+        self._pupil, self._batches, self._loss = pupil, batches, loss
+
+    def __call__(self, place: int) -> Tensor | None:
+        """Give it for a batch; None where nothing of it can be learned from."""
+        batch = self._batches[place]
+        found = loss_of(self._loss, self._pupil.run(batch.leaves, lambda row, values: None), batch, place)
+        return found if found.requires_grad else None
 
 
 def _learnable(leaf: Any) -> Any:

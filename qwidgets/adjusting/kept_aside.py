@@ -98,13 +98,22 @@ class Verdict:
     is_sure: bool = True
 
     @property
+    def gain(self) -> float:
+        """How much better it is there."""
+        return self.after - self.before
+
+    @property
     def is_better(self) -> bool:
         """Whether the step did any good there."""
-        return self.after > self.before
+        return self.gain > 0
+
+    @property
+    def counted(self) -> str:
+        """How many samples there were, in words."""
+        return f"{self.samples} sample{'' if self.samples == 1 else 's'}"
 
     def __str__(self) -> str:
-        unit = "sample" if self.samples == 1 else "samples"
-        return f"output SQNR {self.before:.1f} -> {self.after:.1f} dB on {self.samples} {unit} kept aside"
+        return f"output SQNR {self.before:.1f} -> {self.after:.1f} dB on {self.counted} kept aside"
 
 
 class Judging:
@@ -177,10 +186,15 @@ def _parts(network: Network, batch: Fed) -> tuple[Fed, Fed | None]:
     def part(samples: slice) -> Fed:
         leaves = [leaf[samples] if is_free else leaf for leaf, is_free in zip(batch.leaves, free, strict=True)]
         args, kwargs = pytree.tree_unflatten(leaves, structure)
-        return Fed(args, kwargs, leaves, None)
+        return Fed(args, kwargs, leaves, pytree.tree_map(lambda leaf: _cut(leaf, size, samples), batch.targets))
 
     kept = size - max(size // ONE_IN, 1)
     return part(slice(kept)), part(slice(kept, None))
+
+
+def _cut(target: Any, size: int, samples: slice) -> Any:
+    """Give the targets of some samples, where there is one for each."""
+    return target[samples] if isinstance(target, Tensor) and target.shape[:1] == (size,) else target
 
 
 def _samples(network: Network, batch: Fed) -> int:
