@@ -59,7 +59,7 @@ class WindowControls(Holder):
             for title, options, on_change, width in (
                 ("sign", ("signed", "unsigned"), self._on_sign, 134),
                 ("rounding", ROUNDINGS, self._on_mode, 170),
-                ("overflow", OVERFLOWS, self._on_mode, 166),
+                ("overflow", OVERFLOWS, self._on_mode, 158),
             )
         )
         self.notation = text_box(
@@ -70,7 +70,7 @@ class WindowControls(Holder):
             placeholder="Q4.3, ap_fixed<8,5>, 2^3..2^-3 …",
         )
         self.boxes = bar(self._msb, self._lsb, self._word_length)
-        self.choices = bar(self._sign, self._rounding, self._overflow, self._hold)
+        self.choices = bar(self._sign, self._hold, self._rounding, self._overflow)
 
     @property
     def hold_length(self) -> bool:

@@ -86,8 +86,8 @@ class WindowEditor(PlanView):
         self._beside = ipywidgets.VBox([beside])
         parts = (
             (left, "1.4 1 266px", "200px"),
-            (self._figures, "0.5 0 344px", "max-content"),
-            (right, "1 0 232px", "0"),
+            (self._figures, "0.5 0 312px", "max-content"),
+            (right, "1 0 264px", "0"),
             (self._beside, "1.6 0 592px", "0"),
         )
         for column, flex, least in parts:
