@@ -1,5 +1,6 @@
 """Fine-tuning learns codes of the formats that are there; mending does what helps of all steps."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qwidgets.adjusting.learned_network import LearnedNetwork, straight_through
+from qwidgets.adjusting.learned_network import LearnedNetwork
 from qwidgets.adjusting.learned_weights import begin
+from qwidgets.adjusting.learned_windows import FURTHEST, LearnedWindow
+from qwidgets.adjusting.straight_through import steps_of, straight_through
 from qwidgets.calibration import Calibration, calibrate
 from qwidgets.errors import DataError, PlanError
 from qwidgets.examples import digits
@@ -245,6 +248,66 @@ def test_epochs_that_make_no_sense_are_refused(calibration: Calibration, epochs:
     with pytest.raises(PlanError, match="epochs must be a whole number from 1"):
         plan.fine_tune(DATA, progress=False, epochs=epochs)
     assert len(plan.history) == 1
+
+
+# With windows that are learned, too
+
+
+@pytest.mark.parametrize("word_length", [3, 4])
+def test_windows_that_lie_too_high_are_learned(calibration: Calibration, word_length: int) -> None:
+    within, moving = (calibration.propose(word_length, "minmax") for _ in range(2))
+    start = dict(moving.committed)
+    within.fine_tune(DATA, progress=False)
+    entry = moving.fine_tune(DATA, progress=False, windows=True)
+    assert isinstance(entry, Commit)
+    assert sqnr_db(moving) > sqnr_db(within) + 0.5
+    assert entry.changes
+    for name, (before, after) in entry.changes.items():
+        assert isinstance(before, FixedPoint) and isinstance(after, FixedPoint)
+        assert dataclasses.replace(before, fraction_length=after.fraction_length) == after
+        assert abs(before.fraction_length - after.fraction_length) <= FURTHEST
+        assert not name.endswith("bias")
+    moving.undo()
+    assert dict(moving.committed) == start and not moving.adjustments
+
+
+def test_windows_of_channels_are_learned_and_locked_ones_stay(calibration: Calibration) -> None:
+    plan = calibration.propose(3, "minmax", per_channel=True)
+    plan.lock("input", "stem.0.weight")
+    entry = plan.fine_tune(DATA, progress=False, windows=True)
+    assert isinstance(entry, Commit)
+    assert not {"input", "stem.0.weight"} & set(entry.changes)
+    assert any(isinstance(after, PerChannel) for _, after in entry.changes.values())
+    network = captured(EXAMPLE.model, plan)
+    assert not any(
+        accumulator.needed_bits > 32
+        for accumulator in Program(network, plan.committed, 32, plan.adjustments).accumulators.values()
+    )
+
+
+@pytest.mark.parametrize("fmt", [FixedPoint(4, 1), FixedPoint(4, 1, signed=False), PerChannel(4, (1, 3))])
+def test_a_window_rounds_as_its_format_and_has_the_gradient_of_its_threshold(fmt: FixedPoint | PerChannel) -> None:
+    window = LearnedWindow(fmt, torch.device("cpu"))
+    window.shift.requires_grad_(True)
+    values = torch.tensor([[0.3, -0.9, 9.0, -7.3], [0.05, 0.4, -3.0, 0.77]], requires_grad=True)
+    for by in (0.0, 0.7, -2.2):
+        window.shift.data.fill_(by)
+        rounded = window(values)
+        assert torch.equal(rounded, window.format.quantize(values.detach()))
+        of_values, of_shift = torch.autograd.grad(rounded.sum(), (values, window.shift))
+        steps = steps_of(window.format, values.detach())
+        saturates = (rounded - values).detach().abs() > steps
+        # Jain et al. (2020): in steps, the rounding error, or the end of the window.
+        expected = math.log(2) * torch.where(saturates, rounded, rounded - values).detach()
+        shift = expected.sum(1) if isinstance(fmt, PerChannel) else expected.sum()
+        assert torch.allclose(of_shift, shift, atol=1e-5)
+        assert torch.equal(of_values, saturates.logical_not().float())
+
+
+@pytest.mark.parametrize("windows", [1, "yes", None])
+def test_windows_is_a_truth_value(calibration: Calibration, windows: Any) -> None:
+    with pytest.raises(PlanError, match="windows must be True or False"):
+        calibration.propose(4).fine_tune(DATA, progress=False, windows=windows)
 
 
 # With a loss of one's own

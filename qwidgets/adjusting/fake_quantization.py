@@ -116,7 +116,7 @@ class FakeQuantized(nn.Module):
             },
             frozenset(),
             integers.device,
-            lambda row, rounded: _as_computed(rounded, exact[row].to(rounded.dtype)),
+            settle=lambda row, rounded: _as_computed(rounded, exact[row].to(rounded.dtype)),
         )
         return pytree.tree_map(_as_computed, learned.run(leaves, lambda row, values: None), outputs)
 

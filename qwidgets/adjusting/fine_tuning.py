@@ -1,7 +1,7 @@
 """Fine-tuning: weights and biases are learned inside their windows, so that the outputs follow those in float.
 
 No labels are needed: the network in float says what is right. Each output, and with less weight each activation on the
-way, is compared with its counterpart there, as a share of that one's power. The windows stay.
+way, is compared with its counterpart there, as a share of that one's power. The windows stay, or are learned, too.
 
 Sources: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), for one network as the teacher
 of another; Romero et al., "FitNets" (2014), for a teacher's inner layers.
@@ -24,13 +24,17 @@ from qwidgets.adjusting.own_loss import Loss, LossJudging, loss_of
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
 from qwidgets.errors import PlanError
 from qwidgets.feeding import Fed
+from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.progress import Progress, Stopped
 from qwidgets.simulation import Program, captured, device_of
-from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, PlanState
+from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState, leave_as_before
 
 EPOCHS = 40
 STEPS_A_TURN = 0.02
 """By how many of its steps a weight moves at most at once, to begin with."""
+
+WINDOWS_FASTER = 5.0
+"""A window moves by so many times more of a bit than a weight of its steps."""
 
 ON_THE_WAY = 0.1
 """How much the mean error of the activations counts beside that of the outputs."""
@@ -49,19 +53,22 @@ def fine_tune(
     progress: Progress,
     *,
     loss: Loss | None = None,
+    windows: bool = False,
     epochs: int = EPOCHS,
 ) -> Adjusted | Unchanged:
-    """Learn the weights and biases that have formats and are not locked.
+    """Learn the weights and biases that have formats and are not locked and, if asked for, windows.
 
     Raises
     ------
     PlanError
-        ``epochs`` is not a whole number above zero.
+        ``epochs`` is not a whole number above zero, or ``windows`` is no truth value.
     DataError
         There is a loss, and a batch has no targets, or the loss raises, or gives no tensor of one number.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
         raise PlanError(f"epochs must be a whole number from 1, not {epochs!r:.80}")
+    if not isinstance(windows, bool):
+        raise PlanError(f"windows must be True or False, not {windows!r:.80}")
     before, original = plan.adjustments, captured(model, plan)
     bare = dataclasses.replace(before, shifts={}).parameters(original.parameters)
     network = before.applied(original)
@@ -77,14 +84,15 @@ def fine_tune(
         batches = [
             dataclasses.replace(batch, leaves=[_learnable(leaf) for leaf in batch.leaves]) for batch in divided.seen
         ]
-        pupil = LearnedNetwork(network, formats, begin(network, plan), learned, device_of(model))
+        moving = _moving(plan) if windows else frozenset()
+        pupil = LearnedNetwork(network, formats, begin(network, plan), learned, device_of(model), moving)
         if loss is None:
             teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
             lesson: Lesson = Following(pupil, teacher, batches)
         else:
             lesson = _Lessening(pupil, batches, loss)
         course = Course(pupil, lesson, len(batches))
-        best: tuple[Verdict, Adjustments] | None = None
+        best: tuple[Verdict, Adjustments, dict[str, Format]] | None = None
         turns = epochs * len(batches)
         judged_at = {round(turns * (part + 1) / JUDGED) for part in range(JUDGED)}
         try:
@@ -93,10 +101,13 @@ def fine_tune(
                     if not course.learn(1 - turn / turns):
                         return Unchanged("no output has a gradient that leads to a weight or bias")
                     if turn + 1 in judged_at:
-                        after = as_adjustments({row: pupil.learned(row) for row in pupil.latent}, network, plan, bare)
-                        verdict = judging.verdict(corrected(network, original, after), plan.committed, after)
+                        moved = _moved(pupil, plan)
+                        values = {row: pupil.learned(row) for row in pupil.latent}
+                        after = as_adjustments(values, network, plan, bare, moved)
+                        now = {**plan.committed, **moved}
+                        verdict = judging.verdict(corrected(network, original, after), now, after)
                         if verdict.gain > (0 if best is None else best[0].gain):
-                            best = verdict, after
+                            best = verdict, after, moved
                             course.keep()
                         else:
                             course.go_back()
@@ -106,7 +117,7 @@ def fine_tune(
                 raise
     if best is None or not best[0].is_sure:
         return Unchanged(f"weights are better as they are: fine-tuned, {best[0] if best else verdict}")
-    return Adjusted(counted(plan, original, best[1]), {}, best[0])
+    return Adjusted(counted(plan, original, best[1]), best[2], best[0])
 
 
 Lesson = Callable[[int], Tensor | None]
@@ -128,14 +139,16 @@ class Course:
 
     def __init__(self, pupil: LearnedNetwork, lesson: Lesson, batches: int) -> None:
         self._lesson, self._batches = lesson, batches
-        self._latents = list(pupil.latent.values())
+        shifts = [window.shift for window in pupil.windows.values()]
+        self._latents = [*pupil.latent.values(), *shifts]
+        self._paces = [1.0] * len(pupil.latent) + [WINDOWS_FASTER] * len(shifts)
         for latent in self._latents:
             latent.requires_grad_(True)
         self._order = torch.Generator().manual_seed(0)
         self._left: list[int] = []
         self._most = STEPS_A_TURN
         self.keep()
-        self._optimizer = torch.optim.Adam(self._latents)
+        self._optimizer = self._begin()
 
     def learn(self, left: float) -> bool:
         """Take a turn, and say whether there is anything to learn from.
@@ -143,8 +156,8 @@ class Course:
         What is left of the course, from 1 to 0, makes the steps smaller, too. A batch whose error is not finite
         teaches nothing.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._most * 0.5 * (1 - math.cos(math.pi * left))
+        for group, pace in zip(self._optimizer.param_groups, self._paces, strict=True):
+            group["lr"] = pace * self._most * 0.5 * (1 - math.cos(math.pi * left))
         if not self._left:
             self._left = torch.randperm(self._batches, generator=self._order).tolist()
         difference = self._lesson(self._left.pop())
@@ -166,7 +179,10 @@ class Course:
             for latent, kept in zip(self._latents, self._kept, strict=True):
                 latent.copy_(kept)
         self._most *= SMALLER
-        self._optimizer = torch.optim.Adam(self._latents)
+        self._optimizer = self._begin()
+
+    def _begin(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam([{"params": [latent]} for latent in self._latents])
 
 
 class Following:
@@ -210,6 +226,25 @@ class _Lessening:
         batch = self._batches[place]
         found = loss_of(self._loss, self._pupil.run(batch.leaves, lambda row, values: None), batch, place)
         return found if found.requires_grad else None
+
+
+def _moving(plan: PlanState) -> frozenset[str]:
+    """Give the rows whose windows may be learned: of biases they follow the sums or stay."""
+    return frozenset(
+        row.name
+        for row in plan.rows
+        if row.kind != "bias" and row.name not in plan.locked
+        if isinstance(plan.committed[row.name], FixedPoint | PerChannel)
+    )
+
+
+def _moved(pupil: LearnedNetwork, plan: PlanState) -> dict[str, Format]:
+    """Give the formats whose windows have moved, where need be coarser, so that sums fit as they did."""
+    found: dict[str, Format] = {
+        row: window.format for row, window in pupil.windows.items() if window.format != plan.committed[row]
+    }
+    assert plan.calibration is not None  # else the network could not be captured
+    return leave_as_before(plan.calibration, plan.committed, found) if found else {}
 
 
 def _learnable(leaf: Any) -> Any:

@@ -1,9 +1,7 @@
 """A network under its formats whose weights and biases can be learned: rounding lets gradients pass.
 
-What is rounded is rounded by the very `quantize` of its format. Backwards the rounding is taken for the identity, and
-what saturates passes nothing: the straight-through estimator of Bengio, Léonard and Courville, "Estimating or
-Propagating Gradients Through Stochastic Neurons" (2013). Sums are computed in float; whoever learns with it judges
-what was learned in integers.
+What is rounded is rounded by the very `quantize` of its format. Sums are computed in float; whoever learns with it
+judges what was learned in integers.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qwidgets.adjusting.learned_windows import LearnedWindow
+from qwidgets.adjusting.straight_through import steps_of, straight_through
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import AutocastScope, Network, Operation
 from qwidgets.simulation import Parameter, Program
@@ -42,6 +42,8 @@ class LearnedNetwork:
         The rows that are learned; the others stay.
     device
         Where it computes.
+    moving
+        The rows whose windows are learned, too.
     settle
         Called with the name of each input and activation row and what it is after rounding; gives what is gone on with.
 
@@ -49,6 +51,8 @@ class LearnedNetwork:
     ----------
     latent
         What is learned: each value counted in steps of its format, or of one of 8 bits where it has more.
+    windows
+        Those that are learned, by row.
     """
 
     def __init__(
@@ -58,18 +62,17 @@ class LearnedNetwork:
         parameters: Mapping[str, Tensor],
         learned: frozenset[str],
         device: torch.device,
+        moving: frozenset[str] = frozenset(),
         settle: Settle | None = None,
     ) -> None:
         self.device = device
         self._network = network
         self._formats = formats
+        self.windows = {row: LearnedWindow(fmt, device) for row in moving if (fmt := formats[row]) is not None}
         self._program = Program(network, dict.fromkeys(formats), 32)
         for node in network.operations:
-            if node.slot is not None:
-                fmt = self._formats[node.slot]
-                assert not isinstance(fmt, PerChannel)  # which is for weights only
-                if fmt is not None or settle is not None:
-                    self._program.steps[node] = _settling(self._program.steps.get(node), node, fmt, settle)
+            if node.slot is not None and (formats[node.slot] is not None or settle is not None):
+                self._program.steps[node] = self._settling(self._program.steps.get(node), node, node.slot, settle)
         self._fixed = {row: values.clone().to(device) for row, values in parameters.items()}
         self._units = {row: self._unit(row) for row in learned}
         self.latent = {row: (self._fixed[row].double() / unit).float() for row, unit in self._units.items()}
@@ -95,50 +98,28 @@ class LearnedNetwork:
     def values(self, parameter: Parameter) -> Tensor:
         """Give the values of a weight or bias as they are computed with."""
         row = parameter.row
-        fmt, values = self._formats[row], self._fixed[row]
+        values = self._fixed[row]
         if row in self.latent:
             values = (self.latent[row] * self._units[row]).to(values.dtype)
-        values = values if fmt is None else straight_through(values, fmt)
-        return values.to(self._network.parameters[row].dtype)
+        return self._rounded(row, values).to(self._network.parameters[row].dtype)
 
     def run(self, leaves: list[Any], observe: Callable[[str, Tensor], object]) -> Any:
         """Compute the outputs from the flat arguments of a call."""
         with AutocastScope():
             return self._program.run(self, leaves, observe)
 
+    def _settling(self, compute: Compute | None, node: Operation, row: str, settle: Settle | None) -> Compute:
+        """Compute what a node gives, round it, and settle on what is gone on with."""
 
-def straight_through(values: Tensor, fmt: FixedPoint | PerChannel) -> Tensor:
-    """Round values; the gradient is that of the values themselves, and zero where they saturate.
+        def settled(look: Callable[[Any], Any]) -> Any:
+            rounded = self._rounded(row, look(node) if compute is None else compute(look))
+            return rounded if settle is None else settle(row, rounded)
 
-    Examples
-    --------
-    >>> values = torch.tensor([0.3, 9.0], requires_grad=True)
-    >>> rounded = straight_through(values, FixedPoint(4, 1))
-    >>> rounded.sum().backward()
-    >>> rounded.tolist(), values.grad.tolist()
-    ([0.5, 3.5], [1.0, 0.0])
-    """
-    rounded = fmt.quantize(values.detach())
-    within = (rounded - values.detach()).abs() <= steps_of(fmt, values)  # rounding alone moves nothing further
-    passing = torch.where(within, values, values.detach())
-    return passing + (rounded - passing.detach())
+        return settled
 
-
-def steps_of(fmt: FixedPoint | PerChannel, values: Tensor) -> Tensor:
-    """Give the step of each value, in the shape of its channels."""
-    if isinstance(fmt, PerChannel):
-        return torch.from_numpy(fmt.steps).reshape(-1, *[1] * (values.ndim - 1)).to(values)
-    return torch.tensor(fmt.step).to(values)
-
-
-def _settling(compute: Compute | None, node: Operation, fmt: FixedPoint | None, settle: Settle | None) -> Compute:
-    """Compute what a node gives, round it, and settle on what is gone on with."""
-    assert node.slot is not None
-    row = node.slot
-
-    def settled(look: Callable[[Any], Any]) -> Any:
-        values = look(node) if compute is None else compute(look)
-        rounded = values if fmt is None else straight_through(values, fmt)
-        return rounded if settle is None else settle(row, rounded)
-
-    return settled
+    def _rounded(self, row: str, values: Tensor) -> Tensor:
+        """Round the values of a row, where it has a format."""
+        if row in self.windows:
+            return self.windows[row](values)
+        fmt = self._formats[row]
+        return values if fmt is None else straight_through(values, fmt)

@@ -5,15 +5,16 @@ What was learned becomes roundings of the weights, codes above or below the near
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qwidgets.adjusting.learned_network import steps_of
+from qwidgets.adjusting.straight_through import steps_of
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.network import Network
-from qwidgets.tuning import Adjustments, PlanState, Rounding
+from qwidgets.tuning import Adjustments, Format, PlanState, Rounding
 
 WIDEST = 16
 """A weight of more bits is as good as one in float, and its codes could move further than a rounding can tell."""
@@ -59,7 +60,11 @@ def wide_type(values: Tensor) -> torch.dtype:
 
 
 def as_adjustments(
-    learned: Mapping[str, Tensor], network: Network, plan: PlanState, bare: Mapping[str, Tensor]
+    learned: Mapping[str, Tensor],
+    network: Network,
+    plan: PlanState,
+    bare: Mapping[str, Tensor],
+    formats: Mapping[str, Format] = MappingProxyType({}),
 ) -> Adjustments:
     """Give what was learned as roundings of the weights and shifts of the biases.
 
@@ -71,12 +76,14 @@ def as_adjustments(
         As the plan has adjusted it.
     bare
         The weights and biases without any shift.
+    formats
+        Of the rows that have others than the plan has committed.
     """
     before = plan.adjustments
     roundings, shifts = dict(before.roundings), dict(before.shifts)
     kinds = {row.name: row.kind for row in network.rows}
     for row, now in learned.items():
-        fmt, values = plan.committed[row], network.parameters[row].cpu()
+        fmt, values = formats.get(row, plan.committed[row]), network.parameters[row].cpu()
         if kinds[row] == "bias":
             shifts[row] = (now.cpu() - bare[row].double().cpu()).numpy()
         elif isinstance(fmt, FixedPoint | PerChannel):

@@ -93,10 +93,10 @@ class SteppedPlan(PlanState):
     def fine_tune(self, data: Iterable[Any], model: nn.Module | None = None, **how: Any) -> Commit | None:
         """Learn the weights and biases inside their windows, so that the network's outputs follow those in float.
 
-        It needs no labels, and no window moves; with ``loss`` it learns that instead. What was learned are codes of the
-        formats that are committed: a weight has them as long as it has the format that they were learned for. Stopped,
-        it keeps the best that it has judged so far on the data that are kept aside. See :meth:`equalize` for the
-        arguments and errors; there are more.
+        It needs no labels; with ``loss`` it learns that instead. No window moves but with ``windows=True``. What was
+        learned are codes of the formats: a weight has them as long as it has the format that they were learned for.
+        Stopped, it keeps the best that it has judged so far on the data that are kept aside. See :meth:`equalize` for
+        the arguments and errors; there are more.
 
         Parameters
         ----------
@@ -104,7 +104,8 @@ class SteppedPlan(PlanState):
             ``epochs``: how often the data are gone over, 40 times where it is not given. ``loss``, a function that is
             called as ``loss(outputs, targets)`` and gives a tensor of one number: it is made less, and judged by its
             mean on the data that are kept aside. Targets are what batches hold beside the network's inputs, as for
-            :func:`qwidgets.validate`.
+            :func:`qwidgets.validate`. ``windows=True``: the windows of weights, inputs and activations move, too, by up
+            to 4 bits, each where the gradient of its threshold leads it.
 
         Examples
         --------
