@@ -234,6 +234,8 @@ class Findings(Sequence[Finding]):
         return ", ".join(parts)
 
     def __str__(self) -> str:
+        if not self.figures:
+            return f"{self.network}: stopped before anything was measured"
         lines = [f"{self.network}: {self.figures['sqnr_db']:.1f} dB on {self.samples} samples"]
         for finding in self.found:
             alone = "" if math.isnan(finding.alone_db) else f", alone {finding.alone_db:.1f} dB"

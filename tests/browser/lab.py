@@ -250,16 +250,22 @@ class NotebookPage:
         return paths
 
     def _request(self, code: str, expressions: dict[str, str]) -> Any:
-        reply = self.page.evaluate(
-            """async ([code, expressions]) => {
+        # The page itself keeps the answer: a promise that only the browser's debugger waits for may be collected.
+        self.page.evaluate(
+            """([code, expressions]) => {
                 const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-                const future = kernel.requestExecute(
+                window.answer = null;
+                window.asked = kernel.requestExecute(
                     {code, user_expressions: expressions, store_history: false, stop_on_error: false}
                 );
-                return (await future.done).content;
+                window.asked.done.then(
+                    reply => { window.answer = reply.content; },
+                    error => { window.answer = {status: 'error', traceback: [String(error)]}; }
+                );
             }""",
             [code, expressions],
         )
+        reply = self.page.wait_for_function("() => window.answer", timeout=1000 * LONG).json_value()
         if reply["status"] != "ok":
             raise CellFailedError(_without_colours("\n".join(reply["traceback"])))
         return reply

@@ -290,6 +290,7 @@ def test_stopped_it_gives_what_it_found(plan: Plan, after: int) -> None:
     findings = plan.remedies(JUDGED, progress=False, stop=stop, on_found=told.append)
     assert not findings.complete
     assert not told or told[-1] == findings
+    assert str(findings).startswith("DigitsNet: ") and findings._repr_html_()
     assert len(findings.found) <= 2
 
 
