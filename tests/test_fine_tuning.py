@@ -23,6 +23,7 @@ from qwidgets.plan import Plan
 from qwidgets.simulation import Program, QuantizedNetwork, captured, quantize
 from qwidgets.tuning import Commit
 from qwidgets.validation import validate
+from tests.networks import Reused
 
 EXAMPLE = digits()
 DATA = [images for images, _ in EXAMPLE.calibration]
@@ -304,6 +305,43 @@ def test_a_window_rounds_as_its_format_and_has_the_gradient_of_its_threshold(fmt
         assert torch.equal(of_values, saturates.logical_not().float())
 
 
+def test_what_wraps_is_in_float_or_locked_stays(calibration: Calibration) -> None:
+    plan = calibration.propose(4, "minmax", per_channel=True)
+    pool = plan["pool"]
+    assert isinstance(pool, FixedPoint)
+    plan["pool"] = dataclasses.replace(pool, overflow="wrap")
+    plan["classifier"] = None
+    plan.commit()
+    plan.lock("input")
+    formats = dict(plan.committed)
+    assert plan.fine_tune(DATA, progress=False, windows=True, epochs=10) is not None
+    for row in ("pool", "classifier", "input"):
+        assert plan.committed[row] == formats[row]
+
+
+def test_with_all_weights_locked_windows_are_learned_alone(calibration: Calibration) -> None:
+    plan = calibration.propose(4, "minmax")
+    plan.lock(*(row.name for row in plan.rows if row.kind in ("weight", "bias")))
+    before = sqnr_db(plan)
+    assert plan.fine_tune(DATA, progress=False, windows=True, epochs=10) is not None
+    assert not plan.adjustments
+    assert sqnr_db(plan) > before + 1
+
+
+def test_a_bias_that_layers_share_at_their_accumulators_keeps_their_steps_together() -> None:
+    torch.manual_seed(0)
+    model = Reused().eval()
+    data = [torch.randint(0, 10, (16, 3)) for _ in range(4)]
+    plan = calibrate(model, data, device="cpu", progress=False).propose(4)
+    plan["fc"] = plan["embedding.weight"]  # so that both calls of fc have one step
+    plan["fc.bias"] = "accumulator"
+    plan.commit()
+    formats = dict(plan.committed)
+    plan.fine_tune(data, progress=False, windows=True, epochs=10, on_unchanged=lambda reason: None)
+    for row in ("embedding.weight", "fc", "fc.weight", "fc.bias"):
+        assert plan.committed[row] == formats[row]
+
+
 @pytest.mark.parametrize("windows", [1, "yes", None])
 def test_windows_is_a_truth_value(calibration: Calibration, windows: Any) -> None:
     with pytest.raises(PlanError, match="windows must be True or False"):
@@ -357,12 +395,11 @@ def test_a_loss_that_is_none_is_refused(calibration: Calibration, data: Any, los
     assert plan.history == history
 
 
-def test_a_loss_that_nothing_leads_to_changes_nothing(calibration: Calibration) -> None:
-    plan, reasons = calibration.propose(4), list[str]()
-    done = plan.fine_tune(
-        LABELLED, progress=False, loss=lambda outputs, targets: torch.ones(()), on_unchanged=reasons.append
-    )
-    assert done is None and "no output has a gradient" in reasons[0]
+def test_a_loss_without_a_gradient_is_refused(calibration: Calibration) -> None:
+    plan = calibration.propose(4)
+    with pytest.raises(DataError, match="the loss has no gradient"):
+        plan.fine_tune(LABELLED, progress=False, loss=lambda outputs, targets: outputs.detach().sum())
+    assert len(plan.history) == 1
 
 
 def test_a_loss_that_is_lost_changes_nothing(calibration: Calibration) -> None:

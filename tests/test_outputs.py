@@ -178,7 +178,7 @@ class Spectrum(nn.Module):
 def test_the_noise_of_the_samples_adds_up_to_that_of_the_outputs() -> None:
     model, batches = Spectrum(), [torch.randn(5, 8), torch.randn(3, 8)]
     network = capture(model, (batches[0],))
-    reference = FloatReference(None, network, [Fed((x,), {}, [x], None) for x in batches])
+    reference = FloatReference(None, network, [Fed((x,), {}, [x], None, index) for index, x in enumerate(batches)])
     given = [
         tuple(output + 0.01 * torch.randn(output.shape) for output in network.run((x,), {}, lambda *_: None))
         for x in batches

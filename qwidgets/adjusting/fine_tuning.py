@@ -22,19 +22,22 @@ from qwidgets.adjusting.learned_network import LearnedNetwork
 from qwidgets.adjusting.learned_weights import WIDEST, as_adjustments, begin, learnable
 from qwidgets.adjusting.own_loss import Loss, LossJudging, loss_of
 from qwidgets.adjusting.step import Adjusted, Step, Unchanged, register_step
-from qwidgets.errors import PlanError
+from qwidgets.errors import DataError, PlanError
 from qwidgets.feeding import Fed
-from qwidgets.formats import FixedPoint, PerChannel
+from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.progress import Progress, Stopped
 from qwidgets.simulation import Program, captured, device_of
-from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState, leave_as_before
+from qwidgets.tuning import ACCUMULATOR_BITS, Adjustments, Format, PlanState, has_one_accumulator, leave_as_before
 
 EPOCHS = 40
 STEPS_A_TURN = 0.02
 """By how many of its steps a weight moves at most at once, to begin with."""
 
-WINDOWS_FASTER = 5.0
-"""A window moves by so many times more of a bit than a weight of its steps."""
+BITS_A_TURN = 0.12
+"""By how many bits a window moves at most at once, to begin with."""
+
+WINDOWS_REST = 0.5
+"""Windows move in this first part of the course; in the rest the values settle in them."""
 
 ON_THE_WAY = 0.1
 """How much the mean error of the activations counts beside that of the outputs."""
@@ -74,7 +77,8 @@ def fine_tune(
     network = before.applied(original)
     formats = Program(network, plan.committed, ACCUMULATOR_BITS).formats
     learned = learnable(network, formats, plan)
-    if not learned:
+    moving = _moving(plan) if windows else frozenset()
+    if not learned and not moving:
         return Unchanged(f"no weight or bias has a format of at most {WIDEST} bits and is not locked")
     divided = divide(network, model, data)
     judging = (
@@ -84,7 +88,6 @@ def fine_tune(
         batches = [
             dataclasses.replace(batch, leaves=[_learnable(leaf) for leaf in batch.leaves]) for batch in divided.seen
         ]
-        moving = _moving(plan) if windows else frozenset()
         pupil = LearnedNetwork(network, formats, begin(network, plan), learned, device_of(model), moving)
         if loss is None:
             teacher = LearnedNetwork(network, dict.fromkeys(plan.committed), bare, frozenset(), device_of(model))
@@ -106,10 +109,11 @@ def fine_tune(
                         after = as_adjustments(values, network, plan, bare, moved)
                         now = {**plan.committed, **moved}
                         verdict = judging.verdict(corrected(network, original, after), now, after)
-                        if verdict.gain > (0 if best is None else best[0].gain):
+                        reached = 0.0 if best is None else best[0].gain
+                        if verdict.gain > reached:
                             best = verdict, after, moved
                             course.keep()
-                        else:
+                        elif verdict.gain != reached:  # else nothing has moved as far as the next code yet
                             course.go_back()
                     progress.step()
         except Stopped:
@@ -139,14 +143,13 @@ class Course:
 
     def __init__(self, pupil: LearnedNetwork, lesson: Lesson, batches: int) -> None:
         self._lesson, self._batches = lesson, batches
-        shifts = [window.shift for window in pupil.windows.values()]
-        self._latents = [*pupil.latent.values(), *shifts]
-        self._paces = [1.0] * len(pupil.latent) + [WINDOWS_FASTER] * len(shifts)
+        self._values, self._windows = list(pupil.latent.values()), list(pupil.windows.values())
+        self._latents = [*self._values, *(window.shift for window in self._windows)]
         for latent in self._latents:
             latent.requires_grad_(True)
         self._order = torch.Generator().manual_seed(0)
         self._left: list[int] = []
-        self._most = STEPS_A_TURN
+        self._steps, self._bits = STEPS_A_TURN, BITS_A_TURN
         self.keep()
         self._optimizer = self._begin()
 
@@ -156,8 +159,9 @@ class Course:
         What is left of the course, from 1 to 0, makes the steps smaller, too. A batch whose error is not finite
         teaches nothing.
         """
-        for group, pace in zip(self._optimizer.param_groups, self._paces, strict=True):
-            group["lr"] = pace * self._most * 0.5 * (1 - math.cos(math.pi * left))
+        values, windows = self._optimizer.param_groups
+        values["lr"] = self._steps * _annealed(left)
+        windows["lr"] = self._bits * _annealed(max(left - 1 + WINDOWS_REST, 0) / WINDOWS_REST)
         if not self._left:
             self._left = torch.randperm(self._batches, generator=self._order).tolist()
         difference = self._lesson(self._left.pop())
@@ -174,15 +178,24 @@ class Course:
         self._kept = [latent.detach().clone() for latent in self._latents]
 
     def go_back(self) -> None:
-        """Return to what was kept, and go on from there in smaller steps."""
+        """Return to what was kept, and go on from there in smaller steps: of the windows alone where these moved."""
+        moved = [window.format for window in self._windows]
         with torch.no_grad():
             for latent, kept in zip(self._latents, self._kept, strict=True):
                 latent.copy_(kept)
-        self._most *= SMALLER
+        self._bits *= SMALLER
+        if moved == [window.format for window in self._windows]:
+            self._steps *= SMALLER
         self._optimizer = self._begin()
 
     def _begin(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam([{"params": [latent]} for latent in self._latents])
+        shifts = [window.shift for window in self._windows]
+        return torch.optim.Adam([{"params": self._values}, {"params": shifts}])
+
+
+def _annealed(left: float) -> float:
+    """Give how large steps are, from 1 at the beginning to 0 at the end, along a cosine."""
+    return 0.5 * (1 - math.cos(math.pi * left))
 
 
 class Following:
@@ -224,17 +237,34 @@ class _Lessening:
     def __call__(self, place: int) -> Tensor | None:
         """Give it for a batch; None where nothing of it can be learned from."""
         batch = self._batches[place]
-        found = loss_of(self._loss, self._pupil.run(batch.leaves, lambda row, values: None), batch, place)
+        outputs = self._pupil.run(batch.leaves, lambda row, values: None)
+        found = loss_of(self._loss, outputs, batch)
+        if not found.requires_grad and any(output.requires_grad for output in _tensors(outputs)):
+            raise DataError(
+                "the loss has no gradient: compute it from the outputs by functions of torch that have one, without "
+                "detach(), item(), argmax() or NumPy"
+            )
         return found if found.requires_grad else None
 
 
 def _moving(plan: PlanState) -> frozenset[str]:
-    """Give the rows whose windows may be learned: of biases they follow the sums or stay."""
+    """Give the rows whose windows may be learned: those of biases stay, or follow the sums."""
+    assert plan.calibration is not None  # else the network could not be captured
+    # A bias that several layers share can be at their accumulators only while these have one step.
+    shared = {
+        row.name
+        for row in plan.rows
+        if plan.committed[row.name] == ACCUMULATOR and not has_one_accumulator(plan.calibration, row)
+    }
+    held = {row for each in plan.calibration.sums if each.bias in shared for row in (each.weight, *each.reads)}
     return frozenset(
         row.name
         for row in plan.rows
-        if row.kind != "bias" and row.name not in plan.locked
-        if isinstance(plan.committed[row.name], FixedPoint | PerChannel)
+        if isinstance(fmt := plan.committed[row.name], FixedPoint | PerChannel)
+        and row.kind != "bias"
+        and row.name not in plan.locked | held
+        and fmt.overflow == "saturate"
+        and fmt.word_length <= WIDEST
     )
 
 

@@ -186,7 +186,8 @@ def _parts(network: Network, batch: Fed) -> tuple[Fed, Fed | None]:
     def part(samples: slice) -> Fed:
         leaves = [leaf[samples] if is_free else leaf for leaf, is_free in zip(batch.leaves, free, strict=True)]
         args, kwargs = pytree.tree_unflatten(leaves, structure)
-        return Fed(args, kwargs, leaves, pytree.tree_map(lambda leaf: _cut(leaf, size, samples), batch.targets))
+        targets = pytree.tree_map(lambda leaf: _cut(leaf, size, samples), batch.targets)
+        return Fed(args, kwargs, leaves, targets, batch.index)
 
     kept = size - max(size // ONE_IN, 1)
     return part(slice(kept)), part(slice(kept, None))

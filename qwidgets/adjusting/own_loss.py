@@ -18,7 +18,7 @@ Loss = Callable[[Any, Any], Tensor]
 """Called as ``loss(outputs, targets)`` with those of a batch; gives a tensor of one number, the less the better."""
 
 
-def loss_of(loss: Loss, outputs: Any, batch: Fed, index: int) -> Tensor:
+def loss_of(loss: Loss, outputs: Any, batch: Fed) -> Tensor:
     """Give the loss of a batch.
 
     Raises
@@ -28,14 +28,14 @@ def loss_of(loss: Loss, outputs: Any, batch: Fed, index: int) -> Tensor:
     """
     if batch.targets is None:
         raise DataError(
-            f"batch {index} has no targets for the loss; give batches of (inputs, targets), or leave the loss out"
+            f"batch {batch.index} has no targets for the loss; give batches of (inputs, targets), or leave the loss out"
         )
     try:
         found = loss(outputs, batch.targets)
     except Exception as error:
-        raise DataError(f"the loss fails on batch {index}: {type(error).__name__}: {error}") from error
+        raise DataError(f"the loss fails on batch {batch.index}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
-        raise DataError(f"the loss must give a tensor of one number for batch {index}, not {found!r:.80}")
+        raise DataError(f"the loss must give a tensor of one number for batch {batch.index}, not {found!r:.80}")
     return found.reshape(())
 
 
@@ -80,7 +80,5 @@ class LossJudging:
     def _judged(self, network: Network, formats: Mapping[str, Format], adjustments: Adjustments) -> Tensor:
         """Give the loss of each batch."""
         quantized = QuantizedNetwork(self._model, network, formats, adjustments=adjustments)
-        return torch.stack([self._of(quantized, batch, place) for place, batch in enumerate(self._divided.aside)])
-
-    def _of(self, quantized: QuantizedNetwork, batch: Fed, place: int) -> Tensor:
-        return loss_of(self._loss, quantized.run(batch.args, batch.kwargs), batch, place).double().cpu()
+        losses = (loss_of(self._loss, quantized.run(batch.args, batch.kwargs), batch) for batch in self._divided.aside)
+        return torch.stack([loss.double().cpu() for loss in losses])

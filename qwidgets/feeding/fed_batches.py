@@ -26,12 +26,15 @@ class Fed:
         The same, flat, in the order in which the network's graph takes it.
     targets
         What the batch holds beyond that; None if there is nothing.
+    index
+        Its number in the data, from 0.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     leaves: list[Any]
     targets: Any
+    index: int
 
 
 def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.device) -> Iterator[Fed]:
@@ -50,7 +53,7 @@ def fed(network: Network, model: nn.Module, data: Iterable[Any], device: torch.d
             leaves = network.flatten(args, kwargs)
         except Exception as error:
             raise not_fed(network, index, error) from error
-        yield Fed(args, kwargs, leaves, _targets(placed, (args, kwargs)))
+        yield Fed(args, kwargs, leaves, _targets(placed, (args, kwargs)), index)
     if index < 0:
         raise DataError("there is no batch in the data; is the loader used up?")
 
