@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from qwidgets import Plan, calibrate, capture, health, quantize, sensitivity, validate
+from qwidgets import Plan, calibrate, capture, fake_quantized, health, quantize, sensitivity, validate
 from qwidgets.adjusting.layerwise import NetworkState
+from qwidgets.examples import digits
 from qwidgets.network import evaluate
 from tests.networks import Autocast
 
@@ -84,3 +85,20 @@ def test_several_batches_side_by_side_are_computed_as_each_alone(plan: Plan) -> 
         (last,) = network.output.args[0]
         for batch, found in zip(DATA, side.values[last], strict=True):
             assert torch.equal(found, MODEL(batch))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_integers_are_the_same_in_a_callers_autocast(dtype: torch.dtype) -> None:
+    example = digits()
+    images, labels = next(iter(example.test))
+    plan = calibrate(example.model, [images], device="cpu", progress=False).propose(8)
+    quantized, module = quantize(example.model, plan), fake_quantized(plan)
+    outputs, table = quantized(images), sensitivity(example.model, plan, [images], names=["input"], progress=False)
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(quantized(images), outputs)
+        assert torch.equal(module(images), outputs)
+        inside = sensitivity(example.model, plan, [images], names=["input"], progress=False)
+        assert torch.is_autocast_enabled("cpu")
+    assert inside.attrs["sqnr_db"] == pytest.approx(table.attrs["sqnr_db"], abs=2)  # what is in float may be coarser
+    torch.nn.functional.cross_entropy(module(images), labels).backward()
+    assert all(value.grad is not None for value in module.parameters())

@@ -251,7 +251,7 @@ class _Exact:
 
     def run(self, leaves: list[Any], found: dict[str, Tensor]) -> Any:
         """Compute the outputs, and find the values of each input and activation row."""
-        with AutocastScope():
+        with AutocastScope.switched_off():
             return self._program.run(self, leaves, found.__setitem__)
 
 

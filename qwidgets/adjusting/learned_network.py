@@ -105,7 +105,7 @@ class LearnedNetwork:
 
     def run(self, leaves: list[Any], observe: Callable[[str, Tensor], object]) -> Any:
         """Compute the outputs from the flat arguments of a call."""
-        with AutocastScope():
+        with AutocastScope.switched_off():
             return self._program.run(self, leaves, observe)
 
     def _settling(self, compute: Compute | None, node: Operation, row: str, settle: Settle | None) -> Compute:

@@ -1,6 +1,7 @@
 """Which float type operations choose by themselves: each computation has its own, wherever it is stopped."""
 
 from types import TracebackType
+from typing import Self
 
 import torch
 
@@ -28,6 +29,16 @@ class AutocastScope:
 
     def __init__(self) -> None:
         self._inside = self._outside = _state()
+
+    @classmethod
+    def switched_off(cls) -> Self:
+        """Give one that begins with every operation in the float type that it is given, whatever holds outside.
+
+        Integers are computed in it: a float type that somebody else has chosen would not hold them.
+        """
+        scope = cls()
+        scope._inside = tuple((kind, False, dtype) for kind, _, dtype in scope._inside)
+        return scope
 
     def __enter__(self) -> None:
         self._outside = _state()

@@ -124,7 +124,7 @@ class PartialRun:
             return values[value]
 
         result = None
-        with torch.no_grad(), AutocastScope():
+        with torch.no_grad(), AutocastScope.switched_off():
             for place in places:
                 node = self._operations[place]
                 if node.kind != "constant" and node in program.steps:

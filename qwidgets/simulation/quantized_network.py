@@ -155,7 +155,7 @@ class QuantizedNetwork(nn.Module):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], observe: Observer | None = None) -> Any:
         """Compute the outputs, and call ``observe(row, values)`` for each input and activation row on the way."""
         leaves = self.network.flatten(args, kwargs)
-        with torch.no_grad(), AutocastScope():
+        with torch.no_grad(), AutocastScope.switched_off():
             return self.program.run(self, leaves, observe)
 
     def train(self, mode: bool = True) -> Self:

@@ -98,7 +98,11 @@ def verdict(checked: Checked, *, holds: bool) -> str:
     since = "" if holds else " · <b>formats have changed since</b>"
     full = ", ".join(escaped(str(row)) for row in health.overflows.head(MOST_COSTLY).index)
     sums = f" · <b>sums do not fit their accumulators</b>: {full}" if full else ""
-    costly = "<br><span class='qw-quiet'>these cost most, click to select:</span>" if len(health.rows) else ""
+    costly = (
+        "<br><span class='qw-quiet'>these cost most, click to select; the tab Remedies says what would help:</span>"
+        if len(health.rows)
+        else ""
+    )
     return (
         f"<div role='status' aria-live='polite'>short check {word(checked, holds=True)} "
         f"output SQNR {number_text(health.sqnr_db, 'dB')} "
