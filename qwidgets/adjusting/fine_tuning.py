@@ -302,5 +302,6 @@ register_step(
         run=fine_tune,
         note="fine-tuned",
         changes=("roundings", "shifts"),
+        switches={"windows": "windows move, too"},
     )
 )

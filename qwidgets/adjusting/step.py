@@ -6,7 +6,7 @@ menus and pages offer them, by what is registered here.
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qwidgets.adjusting.kept_aside import Verdict
 from qwidgets.errors import PlanError
@@ -67,6 +67,8 @@ class Step:
         Which of the adjustments it makes anew: "factors", "shifts", "roundings".
     takes_budget
         Whether it takes ``budget``, the bytes of all weights and biases.
+    switches
+        The options that are on or off, by name, each with what it does when it is on, in a few words.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Step:
     note: str
     changes: tuple[str, ...] = ()
     takes_budget: bool = False
+    switches: Mapping[str, str] = field(default_factory=dict)
 
 
 STEPS: dict[str, Step] = {}

@@ -253,3 +253,15 @@ def test_a_workbench_of_a_plan_alone_says_what_is_missing(plan: Plan) -> None:
     workbench.panels["Steps"].draw_now()
     assert "there is no data here to look at" in text_of(workbench.panels["Steps"])
     workbench.wait(LONG)
+
+
+def test_an_option_of_a_step_is_on_or_off(calibration: Calibration) -> None:
+    plan = calibration.propose(3, scheme="minmax")
+    panel = panel_of(plan)
+    (windows,) = panel.switches["fine_tune"].values()
+    assert windows.description == "windows move, too" and not windows.value
+    windows.value = True
+    press(panel, "fine_tune")
+    finished(panel)
+    moved = {name for name, (before, after) in plan.history[-1].changes.items() if before != after}
+    assert plan.history[-1].note.startswith("fine-tuned: ") and moved

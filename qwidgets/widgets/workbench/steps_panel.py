@@ -4,6 +4,7 @@ The steps are those that are registered. Each runs beside the notebook, can be s
 """
 
 from concurrent.futures import Future
+from typing import Any
 
 import ipywidgets
 
@@ -11,7 +12,7 @@ from qwidgets.adjusting import STEPS
 from qwidgets.errors import PlanError
 from qwidgets.session import Pace, StepResult
 from qwidgets.validation import parameter_bytes
-from qwidgets.widgets.controls import bar, button, drawing, escaped, guarded, quiet, set_traits, text_box
+from qwidgets.widgets.controls import bar, button, checkbox, drawing, escaped, guarded, quiet, set_traits, text_box
 from qwidgets.widgets.workbench.panel import register_panel
 from qwidgets.widgets.workbench.session_view import SessionView
 
@@ -24,6 +25,8 @@ class StepsPanel(SessionView):
     ----------
     buttons
         By the step's name.
+    switches
+        The options of each step that are on or off, by the step's name and theirs.
     budget
         Bytes for all weights and biases, for the steps that take a budget.
     """
@@ -40,11 +43,14 @@ class StepsPanel(SessionView):
             layout=ipywidgets.Layout(width="230px", flex="0 0 auto"),
             tooltip="Bytes of all weights and biases, packed at their word lengths; empty, the word lengths stay",
         )
+        self.switches = {
+            name: {option: checkbox(words) for option, words in step.switches.items()} for name, step in STEPS.items()
+        }
         self._why = ipywidgets.HTML()
         lines = []
         for name, step in STEPS.items():
             self.buttons[name].layout.width = "136px"
-            extra = (self.budget,) if step.takes_budget else ()
+            extra = (*self.switches[name].values(), *((self.budget,) if step.takes_budget else ()))
             lines.append(bar(self.buttons[name], *extra, quiet(escaped(step.about))))
         self.add_class("qw-steps")
         return (*lines, self._why)
@@ -70,7 +76,9 @@ class StepsPanel(SessionView):
 
     @guarded
     def _on_step(self, name: str) -> None:
-        options = {"budget": _read_bytes(self.budget.value)} if STEPS[name].takes_budget else {}
+        options: dict[str, Any] = {option: box.value for option, box in self.switches[name].items()}
+        if STEPS[name].takes_budget:
+            options["budget"] = _read_bytes(self.budget.value)
         self._result = None
         self.session.step(name, **options).add_done_callback(self._on_done)
         self.refresh()
