@@ -113,9 +113,10 @@ CSS = """
 .qw .qw-steps .qw-bar > .qw-quiet { flex: 1 1 0; min-width: 0; }
 .qw .qw-results { gap: 2px; }
 .qw .qw-next { flex-flow: row wrap; gap: 4px 16px; align-items: flex-start; }
-.qw .qw-next > .qw-found { flex: 0 1 340px; min-width: 0; gap: 2px; }
+.qw .qw-next > .qw-found { flex: 0 1 340px; min-width: 0; gap: 1px; }
 .qw .qw-next > .qw-remedies { min-width: 280px; }
-.qw .qw-found .widget-button { text-align: left; margin: 0; flex: none; overflow: hidden; text-overflow: ellipsis; }
+.qw .qw-found .widget-button { text-align: left; margin: 0; flex: none; overflow: hidden; text-overflow: ellipsis;
+  height: 20px; line-height: 18px; font-size: 12px; }
 .qw .qw-remedies { gap: 2px; }
 .qw .qw-remedies .widget-hbox { align-items: flex-start; gap: 6px; overflow: visible; }
 .qw .qw-remedies .widget-button { height: 22px; line-height: 20px; flex: none; margin: 0; padding: 0; }
