@@ -52,6 +52,7 @@ def find_remedies(
     asked = None if names is None else [names] if isinstance(names, str) else list(names)
     rows = None if asked is None else list(dict.fromkeys(plan.row(name).name for name in asked))
     bar = Progress(progress, stop)
+    plan = plan.copy()  # which holds still while the other is worked on
     search: _Search | None = None
     with contextlib.suppress(Stopped):
         with bar.over(1, "the network as it is"):
@@ -72,7 +73,7 @@ class _Search:
 
     def __init__(self, study: Study, plan: PlanState, bar: Progress, on_found: OnFound | None) -> None:
         self._study, self._plan, self._bar, self._on_found = study, plan, bar, on_found
-        self.findings = Findings(plan.network, study.whole.figures, study.samples, tried_on=plan.copy())
+        self.findings = Findings(plan.network, study.whole.figures, study.samples, tried_on=plan)
 
     def look_at_rows(self, names: Sequence[str] | None) -> None:
         """Find the dearest rows and what helps each, beginning with the dearest."""

@@ -12,11 +12,10 @@ from qwidgets.adjusting import Adjusted
 from qwidgets.remedies.cause import Cause
 from qwidgets.shown_table import ShownTable
 from qwidgets.tuning import Format, PlanState
+from qwidgets.validation import SHARES
 
 PRICE_DB = 1.0
 """What costs something beside has to gain so much more than what does not, to stand before it."""
-
-METRICS = {"top1": "top-1", "agreement": "agreement"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,12 @@ class Remedy:
     def holds_for(self, plan: PlanState) -> bool:
         """Whether a plan still has committed what it was tried on."""
         return _same(self.tried_on, plan)
+
+    def is_taken_in(self, plan: PlanState) -> bool:
+        """Whether a plan, its drafts counted, has what it changes."""
+        if self.found is not None:
+            return plan.adjustments is self.found.adjustments
+        return all(plan[name] == fmt for name, fmt in self.formats.items())
 
     @property
     def price(self) -> str:
@@ -230,7 +235,7 @@ class Findings(Sequence[Finding]):
         for name, number in self.figures.items():
             before, after = f"{number:.3f}", f"{remedy.figures[name]:.3f}"
             if not name.endswith("sqnr_db") and before != after:
-                parts.append(f"{METRICS.get(name, name)} {before} → {after}")
+                parts.append(f"{SHARES.get(name, name)} {before} → {after}")
         return ", ".join(parts)
 
     def __str__(self) -> str:

@@ -9,14 +9,14 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.feeding import fed, not_fed
-from qwidgets.formats import PerChannel, moved
+from qwidgets.formats import PerChannel, longer, moved
 from qwidgets.network import unwrapped
 from qwidgets.remedies import whole_network
 from qwidgets.remedies.cause import CAUSES, Cause, Evidence, Trial, bits_text
 from qwidgets.remedies.findings import Finding, Remedy, in_order
 from qwidgets.remedies.tensor_errors import TensorErrors
 from qwidgets.remedies.trying import Trying
-from qwidgets.remedies.whole_network import LONGER, LONGEST
+from qwidgets.remedies.whole_network import LONGER
 from qwidgets.simulation import Parameter, QuantizedNetwork, captured
 from qwidgets.targets import Target
 from qwidgets.tuning import ACCUMULATOR_BITS, PlanState
@@ -52,10 +52,11 @@ class Study:
         self._calibration = plan.calibration
         self._batches = list(data)
         self._ablation = RowAblation(model, plan, self._batches, metric)
-        self.whole = self._ablation.whole()
-        self._accumulators = self._ablation.accumulators
-        self._overflows = {row: each.overflows for row, each in self._accumulators.items() if each.overflows}
-        self._errors = self._compared()
+        self._errors = {row.name: TensorErrors(plan.committed[row.name], row.operation) for row in plan.rows}
+        quantized, outputs = self._compared()
+        self.whole = self._ablation.judged(outputs)
+        self._accumulators = quantized.program.accumulators
+        self._overflows = quantized.accumulator_overflows
         self._operations = {node.slot: node for node in self._network.operations if node.slot is not None}
         self.trying = Trying(self._model, self._network, plan, self._batches, self._ablation, self.whole, target)
 
@@ -136,20 +137,21 @@ class Study:
         slots = (read.source.slot for read in self._network.output.operands)
         return {self._plan.row(slot).layer for slot in slots if slot is not None}
 
-    def _compared(self) -> dict[str, TensorErrors]:
-        """Compare each tensor in float and quantized."""
+    def _compared(self) -> tuple[QuantizedNetwork, list[Any]]:
+        """Compare each tensor in float and quantized; give the quantized network, and its outputs for each batch."""
         plan, adjustments = self._plan, self._plan.adjustments
         adjusted = adjustments.applied(self._network)
         quantized = QuantizedNetwork(self._model, adjusted, plan.committed, ACCUMULATOR_BITS, adjustments)
-        errors = {row.name: TensorErrors(plan.committed[row.name], row.operation) for row in plan.rows}
+        errors, outputs = self._errors, list[Any]()
         for name, values in adjusted.parameters.items():
             errors[name].add(values, quantized.values(Parameter(name)))
         for index, batch in enumerate(fed(self._network, self._model, self._batches, quantized.device)):
             try:
-                run_both(self._network, quantized, adjustments, batch, lambda row, *pair: errors[row].add(*pair))
+                both = run_both(self._network, quantized, adjustments, batch, lambda row, *pair: errors[row].add(*pair))
             except Exception as error:
                 raise not_fed(self._network, index, error) from error
-        return errors
+            outputs.append(both[1])
+        return quantized, outputs
 
 
 def _telling(causes: Iterable[Cause], remedies: Sequence[Remedy]) -> tuple[Cause, ...]:
@@ -178,8 +180,6 @@ def _general(evidence: Evidence) -> list[Trial]:
         for bits, where in ((1, "higher"), (-1, "lower")):
             if (other := moved(fmt, bits)) is not None:
                 trials.append(evidence.trial(f"{which} 1 bit {where}", other))
-        finer = moved(fmt, -LONGER)
-        if finer is not None and fmt.word_length + LONGER <= LONGEST:
-            longer = dataclasses.replace(finer, word_length=fmt.word_length + LONGER)
-            trials.append(evidence.trial(f"a word of {bits_text(longer.word_length)}", longer))
+        if (finer := longer(fmt, LONGER)) is not None:
+            trials.append(evidence.trial(f"a word of {bits_text(finer.word_length)}", finer))
     return [*trials, evidence.trial("in float", None)]

@@ -48,7 +48,7 @@ class Trying:
         whole: Outcome,
         target: str | Target | None,
     ) -> None:
-        self._model, self._network, self._plan, self._batches = model, network, plan.copy(), batches
+        self._model, self._network, self._plan, self._batches = model, network, plan, batches
         self._ablation, self._whole = ablation, whole
         self._target = None if target is None else targets.find(target)
         self._misfits = self._misfits_of(plan)

@@ -6,7 +6,7 @@ from qwidgets.session.listener import Listener
 from qwidgets.session.live_validation import Checked, LiveValidation, Material
 from qwidgets.session.log import Entry, Log
 from qwidgets.session.remedy_search import RemedySearch
-from qwidgets.session.results_cache import SHARES, Evaluate, Result, ResultsCache
+from qwidgets.session.results_cache import Evaluate, Result, ResultsCache
 from qwidgets.session.samples import HeldBack, can_be_read_again
 from qwidgets.session.session import Session
 from qwidgets.session.states import Calibrating, Counting, Failed, State, Tuning
@@ -14,7 +14,6 @@ from qwidgets.session.step_result import StepResult
 from qwidgets.session.throttle import Debounce, Throttle
 
 __all__ = [
-    "SHARES",
     "Calibrating",
     "CalibrationRun",
     "Checked",

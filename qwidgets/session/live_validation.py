@@ -23,6 +23,7 @@ from qwidgets.session.results_cache import (
     as_committed,
     as_if_committed,
     evaluated,
+    has_same_formats,
     measure,
 )
 from qwidgets.session.samples import Count, can_be_read_again, first, size_of, total_of
@@ -55,8 +56,7 @@ class Checked:
 
     def holds_for(self, plan: Plan) -> bool:
         """Whether a plan, its drafts counted, still has the formats that were checked."""
-        same = all(plan[name] == self.state.committed[name] for name in plan)
-        return same and plan.adjustments is self.state.adjustments
+        return has_same_formats(plan, self.state)
 
 
 DRAFTING = ("draft", "revert")

@@ -11,7 +11,7 @@ from qwidgets.plan import Plan
 from qwidgets.remedies import Finding, Findings
 from qwidgets.session.job_queue import Job, JobQueue, Pace
 from qwidgets.session.live_validation import Material
-from qwidgets.session.results_cache import as_if_committed
+from qwidgets.session.results_cache import as_if_committed, has_same_formats
 from qwidgets.session.samples import first
 
 SAMPLES = 32
@@ -57,7 +57,6 @@ class RemedySearch:
         self.findings: Findings | None = None
         self._plan, self._material, self._learn_from = plan, material, learn_from
         self._target, self._on_found = target, on_found
-        self._found_for: Plan | None = None
         self._jobs = JobQueue("remedies", on_pace, on_error)
 
     @property
@@ -73,10 +72,8 @@ class RemedySearch:
     @property
     def holds(self) -> bool:
         """Whether the plan, its drafts counted, still has the formats that the findings are of."""
-        state = self._found_for
-        if state is None or self._plan.adjustments is not state.adjustments:
-            return False
-        return all(self._plan[name] == state.committed[name] for name in self._plan)
+        tried_on = self.findings.tried_on if self.findings is not None else None
+        return tried_on is not None and has_same_formats(self._plan, tried_on)
 
     def look(self, names: Iterable[str] | None = None, *, steps: bool = False) -> None:
         """Look for the dearest tensors and what helps, or for what helps those that are named.
@@ -103,13 +100,12 @@ class RemedySearch:
         validation = self._material.validation
         assert validation is not None  # there is a lack otherwise, and nobody can ask
         before = self.findings if names is not None and self.holds else None
-        state = as_if_committed(self._plan)
 
         def on_found(findings: Findings) -> None:
-            self.findings, self._found_for = _joined(before, findings), state
+            self.findings = _joined(before, findings)
             self._on_found()
 
-        state.remedies(
+        as_if_committed(self._plan).remedies(
             first(self._material.held_back or validation, SAMPLES),
             self._material.model,
             names=names,

@@ -19,6 +19,7 @@ from qwidgets.plan import Plan
 from qwidgets.session.job_queue import Job
 from qwidgets.session.samples import Count, Reading, total_of
 from qwidgets.simulation import captured
+from qwidgets.tuning import PlanState
 from qwidgets.validation import compare
 
 Evaluate = Callable[[nn.Module], float]
@@ -26,9 +27,6 @@ Run = tuple[int, int]
 
 MOST_KEPT = 64
 """States of a plan that are remembered."""
-
-SHARES = {"top1": "top-1", "agreement": "agreement"}
-"""What `validate` chooses where nobody gave a measure: shares of the samples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +150,11 @@ def as_if_committed(plan: Plan) -> Plan:
     if trial.drafts:
         trial.commit()
     return trial
+
+
+def has_same_formats(plan: Plan, state: PlanState) -> bool:
+    """Whether a plan, its drafts counted, has what a state has committed, and its adjustments."""
+    return all(plan[name] == state.committed[name] for name in plan) and plan.adjustments is state.adjustments
 
 
 def as_committed(plan: Plan) -> Plan:

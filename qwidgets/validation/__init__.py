@@ -8,7 +8,7 @@ from qwidgets.validation.comparison import compare, validate
 from qwidgets.validation.float_reference import FloatReference
 from qwidgets.validation.health_report import Health, health
 from qwidgets.validation.layer_costs import cost
-from qwidgets.validation.metrics import Metric
+from qwidgets.validation.metrics import SHARES, Metric
 from qwidgets.validation.quantization_error import QuantizationError
 from qwidgets.validation.row_ablation import Outcome, RowAblation
 from qwidgets.validation.row_sensitivity import sensitivity
@@ -17,6 +17,7 @@ from qwidgets.validation.sizes import parameter_bytes
 from qwidgets.validation.weak_rows import suspects
 
 __all__ = [
+    "SHARES",
     "FloatReference",
     "Health",
     "Metric",

@@ -12,6 +12,9 @@ from qwidgets.user_warning import warn_user
 
 Metric = Callable[[Any, Any], float | Mapping[str, float]]
 
+SHARES = {"top1": "top-1", "agreement": "agreement"}
+"""What is chosen where nobody gave a measure, and how people call it: shares of the samples."""
+
 NO_CLASS = 255
 """What masks of segmentation have where nothing is labelled; elsewhere a negative number says so."""
 

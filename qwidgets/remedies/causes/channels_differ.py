@@ -2,18 +2,9 @@
 
 import numpy as np
 
-from qwidgets import schemes
-from qwidgets.formats import ACCUMULATOR, FixedPoint
 from qwidgets.remedies.cause import Cause, Evidence, Trial, register_cause
-from qwidgets.tuning import (
-    Format,
-    channel_msb_counts,
-    has_accumulator,
-    has_one_accumulator,
-    has_output_channels_first,
-    leave_as_before,
-    why_not_per_channel,
-)
+from qwidgets.remedies.channel_windows import windows_per_channel
+from qwidgets.tuning import channel_msb_counts, leave_as_before
 
 LOST = 2
 """A quarter of the channels has so many bits fewer than the largest at least."""
@@ -41,13 +32,6 @@ def channels_differ(evidence: Evidence) -> Cause | None:
 
 def _per_channel(evidence: Evidence) -> list[Trial]:
     """Give windows per channel, with the bias at the accumulator, where the layer allows that."""
-    row, fmt, calibration = evidence.row, evidence.window, evidence.calibration
-    if fmt is None or why_not_per_channel(row) or not has_output_channels_first(calibration, row):
-        return []
-    chosen: dict[str, Format] = {row.name: schemes.anew(calibration, row, fmt, per_channel=True)}
-    bias = evidence.sum.bias if evidence.sum else None
-    if bias is not None and isinstance(evidence.plan.committed[bias], FixedPoint):
-        about = evidence.plan.row(bias)
-        if has_accumulator(about) and has_one_accumulator(calibration, about):
-            chosen[bias] = ACCUMULATOR
-    return [Trial("windows per channel", leave_as_before(calibration, evidence.plan.committed, chosen))]
+    plan, calibration = evidence.plan, evidence.calibration
+    chosen = windows_per_channel(plan, calibration, [evidence.row.name], plan.names)
+    return [Trial("windows per channel", leave_as_before(calibration, plan.committed, chosen))] if chosen else []

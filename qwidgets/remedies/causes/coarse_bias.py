@@ -2,7 +2,7 @@
 
 from qwidgets.formats import ACCUMULATOR, FixedPoint, PerChannel
 from qwidgets.remedies.cause import Cause, Evidence, register_cause
-from qwidgets.tuning import has_accumulator, has_one_accumulator
+from qwidgets.remedies.channel_windows import may_accumulate
 
 
 @register_cause
@@ -18,7 +18,7 @@ def coarse_bias(evidence: Evidence) -> Cause | None:
     step = weight.lsb + read.lsb
     if fmt.lsb <= step:
         return None
-    if not has_accumulator(evidence.row) or not has_one_accumulator(evidence.calibration, evidence.row):
+    if not may_accumulate(evidence.calibration, evidence.row):
         return None
     text = f"the bias is too coarse: its step is 2^{fmt.lsb}, that of the sums it is added to 2^{step}"
     return Cause("coarse_bias", text, (evidence.trial("bias at the accumulator", ACCUMULATOR),))

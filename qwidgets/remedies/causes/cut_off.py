@@ -3,7 +3,7 @@
 import dataclasses
 
 from qwidgets import schemes
-from qwidgets.formats import FixedPoint, moved
+from qwidgets.formats import MAX_WORD_LENGTH, FixedPoint, moved
 from qwidgets.remedies.cause import Cause, Evidence, bits_text, register_cause
 
 MOST = 0.75
@@ -19,7 +19,7 @@ def cut_off(evidence: Evidence) -> Cause | None:
     fmt, now = evidence.window, evidence.preview
     if fmt is None or now is None or not now.overflow or not now.mse:
         return None
-    wider = dataclasses.replace(fmt, word_length=min(fmt.word_length + WIDER, 32))
+    wider = dataclasses.replace(fmt, word_length=min(fmt.word_length + WIDER, MAX_WORD_LENGTH))
     then = evidence.histogram.preview(wider)
     share = 1 - then.mse / now.mse
     if share < MOST and fmt.overflow != "wrap":

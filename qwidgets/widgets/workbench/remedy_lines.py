@@ -57,7 +57,7 @@ class RemedyLines:
         for place, line in enumerate(self._lines):
             set_traits(line.layout, display=None if place < len(self._remedies) else "none")
         for control, text, remedy in zip(self._buttons, self._texts, self._remedies, strict=False):
-            taken = self._is_taken(remedy)
+            taken = remedy.is_taken_in(self._plan)
             step_of_others = remedy.found is not None and not (taken or remedy.holds_for(self._plan))
             set_traits(
                 control,
@@ -72,11 +72,6 @@ class RemedyLines:
         self._remedies = ()
         set_traits(self.widget.layout, display="none")
 
-    def _is_taken(self, remedy: Remedy) -> bool:
-        if remedy.found is not None:
-            return self._plan.adjustments is remedy.found.adjustments
-        return all(self._plan[name] == fmt for name, fmt in remedy.formats.items())
-
     def _on_click(self, place: int, _: Any) -> None:
         if place < len(self._remedies):
             self._on_press(self._remedies[place])
@@ -90,7 +85,7 @@ def take_or_put_back(plan: Plan, remedy: Remedy) -> None:
     PlanError
         As `Plan.take` and `Plan.put_back`.
     """
-    taken = remedy.found is None and all(plan[name] == fmt for name, fmt in remedy.formats.items())
+    taken = remedy.found is None and remedy.is_taken_in(plan)
     (plan.put_back if taken else plan.take)(remedy)
 
 

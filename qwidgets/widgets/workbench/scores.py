@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qwidgets.plan import Plan
-from qwidgets.session import SHARES, Checked, Result, ResultsCache
+from qwidgets.session import Checked, Result, ResultsCache
+from qwidgets.validation import SHARES
 from qwidgets.widgets.controls import BACKGROUNDS, escaped, number_text
 
 MOST_COSTLY = 4
