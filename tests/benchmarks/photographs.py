@@ -24,20 +24,19 @@ PICTURES = (
     "flower.jpg",
 )
 LEFT = 0.35
-SIZE = 224
 
 
-def calibrating(count: int = 128) -> torch.Tensor:
-    """Crops to choose formats with."""
-    return _crops(count, 0.0, LEFT, seed=0)
+def calibrating(count: int = 128, side: int = 224) -> torch.Tensor:
+    """Crops to choose formats with, squares of so many pixels a side."""
+    return _crops(count, side, 0.0, LEFT, seed=0)
 
 
-def judging(count: int = 512) -> torch.Tensor:
+def judging(count: int = 512, side: int = 224) -> torch.Tensor:
     """Crops to judge formats by."""
-    return _crops(count, LEFT, 1.0, seed=1)
+    return _crops(count, side, LEFT, 1.0, seed=1)
 
 
-def _crops(count: int, first: float, last: float, seed: int) -> torch.Tensor:
+def _crops(count: int, pixels_a_side: int, first: float, last: float, seed: int) -> torch.Tensor:
     """Squares of half to all of the height or width that there is, half of them mirrored, in turn from each picture."""
     random = np.random.default_rng(seed)
     pictures = [_picture(name) for name in PICTURES]
@@ -48,7 +47,7 @@ def _crops(count: int, first: float, last: float, seed: int) -> torch.Tensor:
         side = int(min(right - left, picture.height) * random.uniform(0.5, 1.0))
         x = left + int(random.integers(0, right - left - side + 1))
         y = int(random.integers(0, picture.height - side + 1))
-        crop = picture.crop((x, y, x + side, y + side)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        crop = picture.crop((x, y, x + side, y + side)).resize((pixels_a_side,) * 2, Image.Resampling.BICUBIC)
         pixels: npt.NDArray[np.uint8] = np.asarray(crop)
         crops.append(pixels[:, ::-1] if random.random() < 0.5 else pixels)
     # As the network was trained: the mean of a channel is 127, its deviation 128.
