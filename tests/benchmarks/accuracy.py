@@ -98,7 +98,8 @@ def main() -> None:
     for result in results:
         print("{step:48} {agreement:.3f} ± {standard_error:.3f}  {sqnr_db:7.2f}".format(**result))
     report = {"network": given.network, "calibrate": given.calibrate, "judge": given.judge, "steps": results}
-    Path(__file__).with_name(f"accuracy-{given.network}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path = Path(__file__).with_name(f"accuracy-{given.network}.json")
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _of_four_bits(calibration: Calibration, *, per_channel: bool) -> Plan:
