@@ -39,8 +39,24 @@ def encode(values: NDArray[np.floating], fmt: FixedPoint) -> Ints:
 
 def rescale(x: Ints, fmt: FixedPoint) -> Ints:
     """Divide, round and limit codes to a format, by integer arithmetic alone."""
-    flat = [_one(int(n), -x.fraction, fmt, x.divisor) for n in x.codes.ravel().tolist()]
+    flat = [rescaled(int(n), x.fraction - fmt.fraction_length, fmt, x.divisor) for n in x.codes.ravel().tolist()]
     return Ints(np.array(flat, np.int64).reshape(x.codes.shape), fmt.fraction_length)
+
+
+def rescaled(n: int, shift: int, fmt: FixedPoint, divisor: int = 1) -> int:
+    """The code of an integer sum over ``2**shift * divisor``."""
+    if fmt.rounding == "double" and divisor == 1 and shift > 0:
+        n, shift = _in_two_steps(n, shift), 0
+    return _one(n, -shift - fmt.fraction_length, fmt, divisor)
+
+
+def _in_two_steps(n: int, shift: int) -> int:
+    """As gemmlowp: a doubling multiplication by 2^30, then a rounding shift to the right."""
+    doubled = (n * (1 << 30) + (1 << 30)) >> 31
+    if shift == 1:
+        return doubled
+    mask = (1 << (shift - 1)) - 1
+    return (doubled >> (shift - 1)) + ((doubled & mask) > (mask >> 1) + (doubled < 0))
 
 
 def _one(n: int, exponent: int, fmt: FixedPoint, divisor: int = 1) -> int:
@@ -53,6 +69,7 @@ def _one(n: int, exponent: int, fmt: FixedPoint, divisor: int = 1) -> int:
         "ceil": rest > 0,
         "zero": n < 0 and rest > 0,
         "half_up": 2 * rest >= divisor,
+        "double": 2 * rest > divisor or (2 * rest == divisor and n > 0),
         "half_away": 2 * rest > divisor or (2 * rest == divisor and n > 0),
         "half_even": 2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1),
     }[fmt.rounding]
@@ -68,10 +85,17 @@ def wrapped(codes: Codes, bits: int = 32) -> Codes:
     return ((codes + half) & (2 * half - 1)) - half
 
 
+def _once(rounding: str) -> str:
+    """What a bias, which is no sum, is rounded by."""
+    return "half_away" if rounding == "double" else rounding
+
+
 def with_bias(total: Codes, fraction: int, bias: Ints | None, rounding: str, axis: int) -> Ints:
     if bias is not None:
         finer = bias.fraction > fraction
-        aligned = rescale(bias, FixedPoint(32, fraction, rounding=rounding)).codes if finer else bias.at(fraction)
+        aligned = (
+            rescale(bias, FixedPoint(32, fraction, rounding=_once(rounding))).codes if finer else bias.at(fraction)
+        )
         total = total + aligned.reshape([-1 if i == axis % total.ndim else 1 for i in range(total.ndim)])
     return Ints(wrapped(total), fraction)
 

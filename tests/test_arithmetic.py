@@ -126,6 +126,7 @@ APYTYPES_ROUNDINGS = {
     "floor": QuantizationMode.TO_NEG,
     "ceil": QuantizationMode.TO_POS,
     "zero": QuantizationMode.TO_ZERO,
+    "double": QuantizationMode.TIES_AWAY,  # of numbers; what it does to sums is another test's
 }
 APYTYPES_OVERFLOWS = {"saturate": OverflowMode.SAT, "wrap": OverflowMode.WRAP}
 FXPMATH_ROUNDINGS = {
@@ -135,6 +136,7 @@ FXPMATH_ROUNDINGS = {
     "floor": "floor",
     "ceil": "ceil",
     "zero": "trunc",
+    "double": "nearest_away",
 }
 NUMBERS = np.concatenate([np.arange(-600, 601) / 16, np.random.default_rng(5).laplace(0, 40, 300).astype(np.float32)])
 
@@ -155,7 +157,7 @@ def codes_by_fxpmath(fmt: FixedPoint, numbers: np.ndarray) -> list[int]:
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 class TestAgainstOtherLibraries:
-    # APyFixed has all six roundings and both overflows, but is signed only. A source of 64 bits or fewer, because a
+    # APyFixed has all our roundings and both overflows, but is signed only. A source of 64 bits or fewer, because a
     # wider one keeps bits above the word when it wraps (apytypes 0.5.1).
     @pytest.mark.parametrize(("word_length", "fraction_length"), [(2, 0), (8, 3), (8, -2), (6, 11), (32, 3)])
     def test_apytypes_gives_the_same_values(
@@ -175,7 +177,7 @@ class TestAgainstOtherLibraries:
         ]
         assert fmt.quantize(NUMBERS).tolist() == expected
 
-    # fxpmath has all six roundings and both overflows, signed and unsigned.
+    # fxpmath has all our roundings and both overflows, signed and unsigned.
     @pytest.mark.parametrize("signed", [True, False])
     @pytest.mark.parametrize(("word_length", "fraction_length"), [(2, 0), (8, 3), (8, -2), (6, 11), (32, 3)])
     def test_fxpmath_gives_the_same_codes(
@@ -265,6 +267,7 @@ class TestSpecialValues:
             "floor": [-3, -2, -1, 0, 1, 2],
             "ceil": [-2, -1, 0, 1, 2, 3],
             "zero": [-2, -1, 0, 0, 1, 2],
+            "double": [-3, -2, -1, 1, 2, 3],
         }
 
     @pytest.mark.parametrize("tiny", [np.float32(1e-45), np.float64(5e-324), np.float16(6e-8)])

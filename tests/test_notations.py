@@ -93,7 +93,7 @@ def test_what_is_written_is_read_back_as_the_same_window(fmt: FixedPoint, style:
     assert FixedPoint.parse(str(fmt)) == back
 
 
-@given(formats().filter(lambda fmt: fmt.rounding != "ceil"))
+@given(formats().filter(lambda fmt: fmt.rounding not in ("ceil", "double")))
 def test_ap_fixed_carries_everything(fmt: FixedPoint) -> None:
     assert FixedPoint.parse(fmt.notation("ap_fixed")) == fmt
 

@@ -37,7 +37,7 @@ def brute_force(values: npt.NDArray[Any], fmt: FixedPoint) -> FloatReference:
         "floor": np.floor(steps),
         "ceil": np.ceil(steps),
         "zero": np.trunc(steps),
-    }[fmt.rounding]
+    }["half_away" if fmt.rounding == "double" else fmt.rounding]
     low, high = fmt.min / fmt.step, fmt.max / fmt.step
     with np.errstate(over="ignore"):
         errors = fmt.quantize(finite) - finite

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from qwidgets.course.exercise import Exercise, a_format, a_number, same, words
-from qwidgets.formats import ROUNDINGS, FixedPoint
-from qwidgets.teaching import PRESETS, WINDOW, count_outcomes, mean_errors
+from qwidgets.formats import FixedPoint
+from qwidgets.teaching import PRESETS, RULES, WINDOW, count_outcomes, mean_errors
 
 VALUES = PRESETS["worked example"].values
 TIES = np.arange(0.5, 8)
@@ -39,8 +39,8 @@ def _unbiased() -> str:
 
 
 def _review_unbiased(answer: str) -> str:
-    if answer not in ROUNDINGS:
-        return f"the roundings are called {', '.join(ROUNDINGS)}."
+    if answer not in RULES:
+        return f"the roundings are called {', '.join(RULES)}."
     bias = mean_errors(TIES.tolist())[answer]
     return f"the mean error of {answer} over these ties is {bias:+.3g}." if abs(bias) > 1e-12 else ""
 

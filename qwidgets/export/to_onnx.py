@@ -2,7 +2,7 @@
 
 Weights and biases are stored as integers; the graph computes on their values in float32, and every tensor is quantized
 by a pair of QuantizeLinear and DequantizeLinear with a power-of-two scale and zero point 0. ONNX Runtime gives the
-integers of :func:`qwidgets.quantize` (see :mod:`qwidgets.export.onnx_model.exactness` for why), or the export says in
+integers of :func:`qwidgets.quantize` (see :mod:`qwidgets.export.exactness` for why), or the export says in
 which rows it may not.
 """
 
@@ -18,8 +18,8 @@ import pandas as pd
 from torch import nn
 
 from qwidgets.errors import ExportError
+from qwidgets.export import exactness
 from qwidgets.export.export_input import committed_network, required
-from qwidgets.export.onnx_model import exactness
 from qwidgets.export.onnx_model.dialects import QDQ, Dialect
 from qwidgets.export.onnx_model.translation import Translation
 from qwidgets.export.registry import Export, register_export
@@ -28,7 +28,7 @@ from qwidgets.formats import FixedPoint
 from qwidgets.simulation import QuantizedNetwork
 from qwidgets.tuning import PlanState
 
-TO_NEAREST = frozenset({"half_away", "half_up", "half_even"})
+TO_NEAREST = frozenset({"half_away", "half_up", "half_even", "double"})
 
 
 @dataclass(frozen=True)

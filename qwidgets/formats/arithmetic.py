@@ -137,10 +137,10 @@ def scale_integers(xp: ModuleType, n: Any, exponent: int, modulus_bits: int | No
 
 def round_in_place(xp: ModuleType, y: Any, rounding: str) -> None:
     """Round finite numbers to whole ones; NaN stays."""
-    if rounding in ("half_away", "zero"):
+    if rounding in ("half_away", "double", "zero"):
         # trunc() of torch takes ten times as long as floor().
         magnitude = xp.abs(y)
-        round_in_place(xp, magnitude, "half_up" if rounding == "half_away" else "floor")
+        round_in_place(xp, magnitude, "floor" if rounding == "zero" else "half_up")
         xp.copysign(magnitude, y, out=y)
     elif rounding == "half_up":
         # Whole halves first, and then an odd one goes up. Adding 0.5 would not be exact.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qwidgets.errors import DataError, FormatError
 from qwidgets.formats import arithmetic, notations
 
-ROUNDINGS = ("half_away", "half_even", "half_up", "floor", "ceil", "zero")
+ROUNDINGS = ("half_away", "half_even", "half_up", "floor", "ceil", "zero", "double")
 OVERFLOWS = ("saturate", "wrap")
 NOTATIONS = tuple(notations.WRITERS)
 
@@ -38,9 +38,11 @@ class FixedPoint:
         Bits right of the binary point, -512 to 512; may be negative or larger than the word.
     signed : bool
         Two's complement if true.
-    rounding : {"half_away", "half_even", "half_up", "floor", "ceil", "zero"}
+    rounding : {"half_away", "half_even", "half_up", "floor", "ceil", "zero", "double"}
         What a value between two steps becomes. The three ``half`` modes take the nearer one and differ in ties: away
-        from zero, to the even code, up. The others go down, up, or toward zero.
+        from zero, to the even code, up. The next three go down, up, or toward zero. ``double`` is ``half_away`` for
+        numbers, and for the integer sums of a network the two steps in which TFLite Micro and CMSIS-NN rescale them:
+        see :mod:`qwidgets.formats.double_rounding`.
     overflow : {"saturate", "wrap"}
         What a rounded value outside the range becomes: the nearer end, or what the lowest ``word_length`` bits of its
         code stand for (its remainder modulo ``2**word_length`` steps).

@@ -10,5 +10,6 @@ ON_MAGNITUDES = {  # of a positive value, of a negative value
     "floor": (DOWN, UP),
     "ceil": (UP, DOWN),
     "zero": (DOWN, DOWN),
+    "double": (TIE_UP, TIE_UP),
 }
 assert set(ON_MAGNITUDES) == set(ROUNDINGS)

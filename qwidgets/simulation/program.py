@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import PlanError
-from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel
+from qwidgets.formats import ACCUMULATOR, AccumulatorFormat, FixedPoint, PerChannel, before_double_rounding
 from qwidgets.network import Layer, Network, Operation, is_exact_number
 from qwidgets.simulation.accumulation import FLOAT64_HOLDS, Accumulator, Codes
 from qwidgets.simulation.rules import RULES, Call, Exact, Operand, constant, whole_numbers
@@ -204,7 +204,7 @@ class Program:
         self._set(
             node,
             lambda look: call(node, {}, look),
-            replace(operand, shape=node.shape, integers=integers, shifts=None),
+            replace(operand, shape=node.shape, integers=integers, shifts=None, sums_in=None),
         )
 
     def _compute(self, node: Operation) -> None:
@@ -231,7 +231,7 @@ class Program:
             return exact.run(pytree.tree_map(lambda value: _found(value, look), given))
 
         self.arguments[node], self.sums[node] = given, exact.codes
-        self._set(node, step, Operand(exact.codes, node.shape))
+        self._set(node, step, Operand(exact.codes, node.shape, sums_in=exact.sums_in))
 
     def _place_bias(self, layer: Layer, x: Operand | None) -> None:
         """Give a bias the step of its layer's accumulator; it stays in float where the layer computes in float."""
@@ -284,14 +284,14 @@ class Program:
 
     def _quantize(self, node: Operation, fmt: FixedPoint | PerChannel | None) -> None:
         step: Step = self.steps.get(node) or (lambda look: look(node))
-        self.operands.pop(node, None)
+        given = self.operands.pop(node, None)
         if fmt is None:
             dtype = node.dtype
             self.steps[node] = lambda look: step(look).to(dtype)
             return
         assert isinstance(fmt, FixedPoint)  # formats per channel are for weights only
-        codes = Codes.of(fmt)
-        self._set(node, lambda look: _quantized(step(look), fmt, codes), Operand(codes, node.shape))
+        codes, rounds = Codes.of(fmt), _rescaling(given, fmt)
+        self._set(node, lambda look: _quantized(rounds(step(look)), fmt, codes), Operand(codes, node.shape))
 
     def _in_float(self, node: Operation, given: Mapping[str, Any]) -> Step:
         """Run an operation as the model does, in the model's float type."""
@@ -339,6 +339,15 @@ def run(
         for read in operation.last_reads:
             values.pop(read, None)
     return values[network.output]
+
+
+def _rescaling(given: Operand | None, fmt: FixedPoint) -> Callable[[Tensor], Tensor]:
+    """What is done to sums, of which something is known, before they are rounded once."""
+    if fmt.rounding != "double" or given is None or given.codes.divisor > 1:
+        return lambda values: values
+    above = torch.zeros(()) if given.sums_in is None else given.sums_in
+    steps = torch.exp2(above.double() + given.codes.lsb)
+    return lambda values: before_double_rounding(values.double(), steps, fmt.step)
 
 
 def _quantized(values: Tensor, fmt: FixedPoint, codes: Codes) -> Tensor:

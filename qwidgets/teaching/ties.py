@@ -1,4 +1,4 @@
-"""The six ways to round, side by side, where they differ: on ties, and on either side of zero."""
+"""The ways to round numbers, side by side, where they differ: on ties, and on either side of zero."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qwidgets.formats import ROUNDINGS, FixedPoint
+from qwidgets.formats import FixedPoint
 
 TIES = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
 
@@ -19,7 +19,7 @@ RULES = {
     "ceil": "up, always",
     "zero": "toward zero, always: the digits behind are cut off",
 }
-"""What each rounding does."""
+"""What each rounding does to numbers. What ``double`` does beside them, it does to sums."""
 
 
 Values = Sequence[float] | npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def rounding_table(values: Values = TIES, fmt: FixedPoint | None = None) -> pd.D
     """
     array = np.asarray(values, np.float64)
     fmt = fmt or FixedPoint(8, 0)
-    columns = {name: dataclasses.replace(fmt, rounding=name).quantize(array) for name in ROUNDINGS}
+    columns = {name: dataclasses.replace(fmt, rounding=name).quantize(array) for name in RULES}
     return pd.DataFrame(columns, index=array)
 
 

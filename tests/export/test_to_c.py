@@ -206,7 +206,7 @@ def test_the_arithmetic_of_the_headers_is_exact_at_any_shift(tmp_path: Path) -> 
             for shift in (-200, -33, -7, -1, 0, 1, 2, 5, 31, 54, 55, 61, 62, 63, 64, 200):
                 for divisor in (1, 3, 6, 49):
                     cases.append(f"{value} {divisor} {shift} {number}")
-                    one = reference._one(value, -shift, how, divisor)
+                    one = reference.rescaled(value, shift, how, divisor)
                     expected.append(one)
     enumerators = ", ".join(f"QW_{how.rounding.upper()}" for how in fmt)
     words = ", ".join(str(how.word_length) for how in fmt)

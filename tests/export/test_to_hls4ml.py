@@ -83,7 +83,7 @@ def randomized(plan: Plan, seed: int) -> Plan:
         constant = row.kind in ("weight", "bias")
         length = int(rng.integers(3, 25 if row.kind == "bias" else 13))  # a long bias has a finer step than its sums
         window = FixedPoint.from_window(fmt.msb - int(rng.integers(0, 2)), fmt.msb - length + 2, fmt.signed)
-        roundings = [name for name in ROUNDINGS if constant or name != "ceil"]
+        roundings = [name for name in ROUNDINGS if constant or name not in ("ceil", "double")]
         plan[row.name] = dataclasses.replace(
             window, rounding=str(rng.choice(roundings)), overflow=str(rng.choice(OVERFLOWS))
         )

@@ -153,6 +153,9 @@ class OutputStage:
             assert is_number(bound)
             codes = [_rounded(bound, -self.sums.lsb, "half_away")]
         left = self.fmt.fraction_length + self.sums.lsb
+        if self.fmt.rounding == "double" and self.shifts is not None:
+            codes = codes * len(self.shifts) if len(codes) == 1 else codes
+            return [_in_two_steps(code, left, int(above)) for code, above in zip(codes, self.shifts, strict=True)]
         return [_rounded(code, left, self.fmt.rounding) for code in codes]
 
 
@@ -179,6 +182,18 @@ def _rounded(number: float, left: int, rounding: str) -> int:
     return rounded_quotient(above, below, rounding)
 
 
+def rounded_once(rounding: str) -> str:
+    """Give the rounding of what is no sum, such as a bias, whose format may say that sums are rounded in two steps."""
+    return "half_away" if rounding == "double" else rounding
+
+
+def _in_two_steps(code: int, left: int, above: int) -> int:
+    """Round a bound as a sum in steps that are ``above`` bits coarser; between two of these it is rounded once."""
+    if code % (1 << above):
+        return _rounded(code, left, "half_away")
+    return _rounded(code >> above, left + above, "double")
+
+
 def rounded_quotient(above: int, below: int, rounding: str) -> int:
     """Give a quotient of integers rounded in one of the ways that a format can.
 
@@ -196,5 +211,6 @@ def rounded_quotient(above: int, below: int, rounding: str) -> int:
         "floor": False,
         "ceil": rest > 0,
         "zero": rest > 0 and above < 0,
+        "double": half >= 0 if below == 2 else half > 0 or (half >= -2 and above > 0),  # of a sum by a power of two
     }
     return whole + up[rounding]

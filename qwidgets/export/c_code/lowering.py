@@ -15,7 +15,6 @@ from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import moves
-from qwidgets.export.c_code.example_run import ExampleRun
 from qwidgets.export.c_code.finishing import ACTIVATIONS, Named, OutputStage
 from qwidgets.export.c_code.layers import HEADS, FunctionCall, LayerSpec
 from qwidgets.export.c_code.names import Names
@@ -33,6 +32,8 @@ from qwidgets.export.c_code.parts import (
 )
 from qwidgets.export.c_code.pools import POOLS
 from qwidgets.export.c_code.products import PRODUCTS
+from qwidgets.export.example_run import ExampleRun
+from qwidgets.export.row_operations import operations_of
 from qwidgets.formats import FixedPoint
 from qwidgets.network import Operation
 from qwidgets.simulation import Codes, QuantizedNetwork
@@ -101,7 +102,7 @@ class Lowering:
         self.names = Names(quantized.network.name)
         self.parts = Parts(self.names.prefix)
         self.problems: dict[str, str] = {}
-        self.run = ExampleRun(quantized.network, quantized.device)
+        self.run = ExampleRun(quantized.network, quantized.device, "C, which computes one example at a time")
         self.shared: dict[tuple[str, str], Array] = {}
         self._rows = {row.name: row for row in quantized.network.rows}
         self._places: dict[Operation, Buffer | Array] = {}
@@ -179,7 +180,7 @@ class Lowering:
 
     def _layer(self, node: Operation, row: str, buffer: Buffer) -> None:
         """Write the operations of a row."""
-        head, activation = self._chain(node)
+        head, activation = operations_of(self.program, node)
         name = head.name
         if not {head, activation or head} <= self.program.sums.keys():
             raise ExportError(f"is computed in float: {name} {_why_not(head)}")
@@ -223,18 +224,6 @@ class Lowering:
         slopes = self.program.operand(given["weight"]) if activation.slopes is not None else None
         name = activation.name
         return OutputStage(sums, self.program.sums[activation], buffer.fmt, name, given, slopes)
-
-    def _chain(self, node: Operation) -> tuple[Operation, Operation | None]:
-        """Give the operation that a row begins with, and the activation function on its sums."""
-        activation = None
-        if node.is_activation:
-            before = node.operands[0]
-            if before in self.program.sums or before.is_folded:
-                activation = node if before.slot is None else None
-        head = node if activation is None else activation.operands[0]
-        if head.is_folded:
-            head = head.operands[0]
-        return head, activation
 
     def _move(self, node: Operation) -> None:
         """Write what moves codes, or note that they lie where they are needed."""

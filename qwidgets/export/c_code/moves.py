@@ -8,11 +8,11 @@ import torch
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
-from qwidgets.export.c_code.example_run import ExampleRun, pads_with_a_constant
 from qwidgets.export.c_code.finishing import Named
 from qwidgets.export.c_code.layers import FunctionCall, plane, reduction_fields
 from qwidgets.export.c_code.parts import Raw, Value
 from qwidgets.export.c_code.pools import pool_fields
+from qwidgets.export.example_run import ExampleRun, pads_with_a_constant
 from qwidgets.formats import FixedPoint
 from qwidgets.network import Operation
 

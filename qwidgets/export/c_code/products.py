@@ -10,6 +10,7 @@ from typing import Any
 
 from qwidgets.errors import ExportError
 from qwidgets.export.c_code import views
+from qwidgets.export.c_code.finishing import rounded_once
 from qwidgets.export.c_code.layers import FunctionCall, LayerSpec, described
 from qwidgets.export.c_code.parts import Raw, Value
 from qwidgets.network import Operation
@@ -48,7 +49,7 @@ def _product(
             "added_storage": storage,
             "added": described(views.broadcast(spec.shape_of(added), spec.shape)),
             "added_left_shift": operand.codes.lsb - spec.ending.sums.lsb,
-            "added_rounding": Raw(f"QW_{operand.rounding.upper()}"),
+            "added_rounding": Raw(f"QW_{rounded_once(operand.rounding).upper()}"),
         }
     reads.append(name if isinstance(added, Operation) else "NULL")
     return [FunctionCall("qw_product", "qw_product_layer", {**fields, "output": spec.output()}, tuple(reads))]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qwidgets.export.c_code.finishing import Named, OutputStage, rounded_quotient
+from qwidgets.export.c_code.finishing import Named, OutputStage, rounded_once, rounded_quotient
 from qwidgets.export.c_code.parts import Array, Constants, Raw, Value, ctype, storage_of
 from qwidgets.formats import FixedPoint, PerChannel
 from qwidgets.simulation import Operand
@@ -89,8 +89,9 @@ class WeightedLayer:
     def _bias(self, bias: Constant) -> dict[str, Value]:
         codes = bias.codes
         shifts = _aligned(self._sum_fractions, bias.fractions)
-        if not _fits(codes, shifts, bias.fmt.rounding):
-            codes, element = _in_accumulator(codes, shifts, bias), "int32_t"
+        rounding = rounded_once(bias.fmt.rounding)
+        if not _fits(codes, shifts, rounding):
+            codes, element = _in_accumulator(codes, shifts, rounding), "int32_t"
             fractions, shifts = self._sum_fractions, [0] * len(shifts)
         else:
             fractions, element = bias.fractions, ctype(bias.fmt)
@@ -98,7 +99,7 @@ class WeightedLayer:
         fields = self._codes("bias", bias, codes, element)
         shift = self._number("bias_left_shift", shifts)
         fields["bias_left_shift" if len(shifts) == 1 else "bias_left_shifts"] = shift
-        return fields | {"bias_rounding": Raw(f"QW_{bias.fmt.rounding.upper()}")}
+        return fields | {"bias_rounding": Raw(f"QW_{rounding.upper()}")}
 
     def _codes(self, what: str, constant: Constant, codes: Tensor, element: str) -> dict[str, Value]:
         array = self._shared.get((constant.row, element))
@@ -140,7 +141,7 @@ def _fits(codes: Tensor, shifts: Sequence[int], rounding: str) -> bool:
     return all(INT32[0] <= step <= INT32[1] for step in _steps(codes, shifts, rounding))
 
 
-def _in_accumulator(codes: Tensor, shifts: Sequence[int], bias: Constant) -> Tensor:
+def _in_accumulator(codes: Tensor, shifts: Sequence[int], rounding: str) -> Tensor:
     """Give a bias that leaves the accumulator as the simulation adds it: it wraps around."""
-    steps = _steps(codes, shifts, bias.fmt.rounding)
+    steps = _steps(codes, shifts, rounding)
     return torch.tensor([(step - INT32[0]) % (1 << 32) + INT32[0] for step in steps]).reshape(codes.shape)

@@ -5,49 +5,17 @@ DequantizeLinear, `Quant` a node of the QONNX operators. A dialect also says wha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from qwidgets.export.aligned_bias import Constant
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.formats import FixedPoint
 from qwidgets.simulation import Codes
 
 LOWEST_STEP, HIGHEST_STEP = -126, 126
 """The powers of two that a float32 scale can be, none of them subnormal."""
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The codes of a weight or a bias.
-
-    Attributes
-    ----------
-    codes
-        int64.
-    lsbs
-        The position of the step; of each channel along ``axis``, or one of all.
-    """
-
-    codes: Array
-    lsbs: tuple[int, ...]
-    per_channel: bool
-    word_length: int
-    signed: bool
-    axis: int = 0
-
-    @property
-    def scale(self) -> Array:
-        """The steps: a scalar, or one for each channel."""
-        scale = np.exp2(np.array(self.lsbs, np.float64)).astype(np.float32)
-        return scale if self.per_channel else scale.reshape(())
-
-    @property
-    def spread_scale(self) -> Array:
-        """The steps in a shape that the codes can be multiplied by."""
-        trailing = [1] * (self.codes.ndim - 1 - self.axis)
-        return self.scale.reshape(-1, *trailing) if self.per_channel else self.scale
 
 
 class Dialect(Protocol):

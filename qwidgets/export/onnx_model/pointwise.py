@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qwidgets.export.onnx_model.clamp_bounds import in_float32, on_grid
+from qwidgets.export.clamp_bounds import in_float32, on_grid
 from qwidgets.export.onnx_model.step import Step, translates
 from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Parameter

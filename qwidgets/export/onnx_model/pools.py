@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qwidgets.export.onnx_model import exactness
+from qwidgets.export import exactness
 from qwidgets.export.onnx_model.step import Step, per_dimension, translates
 
 

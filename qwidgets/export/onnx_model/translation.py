@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from qwidgets.errors import ExportError
-from qwidgets.export.onnx_model import exactness, moves, operators
-from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant
-from qwidgets.export.onnx_model.dialects import HIGHEST_STEP, LOWEST_STEP, Constant, Dialect
+from qwidgets.export import exactness
+from qwidgets.export.aligned_bias import Constant, aligned_bias, row_of_constant
+from qwidgets.export.onnx_model import moves, operators
+from qwidgets.export.onnx_model.dialects import HIGHEST_STEP, LOWEST_STEP, Dialect
 from qwidgets.export.onnx_model.graph import Array, Graph
 from qwidgets.export.onnx_model.made import MadeTensors
 from qwidgets.export.onnx_model.sizes import Sizes, UnknownSizeError

@@ -57,7 +57,7 @@ def _clamped(x: Operand, least: object, most: object) -> Exact | None:
 
     bounds = [None if code is None else code * step for code in (low, high)]
     codes = Codes(x.codes.lsb, within(x.codes.low), within(x.codes.high))
-    return Exact(codes, lambda given: torch.clamp(given["self"], *bounds))
+    return Exact(codes, lambda given: torch.clamp(given["self"], *bounds), x.sums_in)
 
 
 def _clamped_by_channel(x: Operand, least: object, most: object) -> Exact | None:
@@ -75,7 +75,7 @@ def _clamped_by_channel(x: Operand, least: object, most: object) -> Exact | None
         values = given["self"]
         return torch.clamp(values, *[None if bound is None else bound.to(values) for bound in bounds])
 
-    return Exact(codes, run)
+    return Exact(codes, run, x.sums_in)
 
 
 def _nearest_codes(bounds: Tensor, codes: Codes) -> Tensor:

@@ -86,7 +86,7 @@ def _weighted_sum(call: Call, operation: Bilinear, magnitudes: Tensor, bias_shap
     if weight.shifts is not None:
         most = int(weight.shifts.max())
         shifted = replace(shifted, low=shifted.low << most, high=shifted.high << most)
-    return Exact(shifted, run)
+    return Exact(shifted, run, None if weight.shifts is None else weight.shifts.reshape(bias_shape))
 
 
 def _largest_biases(bias: Operand, weight: Operand, lsb: int, channels: int) -> list[int]:

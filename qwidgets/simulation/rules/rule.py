@@ -28,6 +28,9 @@ class Operand:
     shifts
         Where each channel along the first dimension has a step of its own, by how many bits it is above ``codes.lsb``.
         ``integers`` then are counted in the steps of their channels.
+    sums_in
+        Where they are sums, each channel's in a step of its own: by how many bits it is above ``codes.lsb``, in a shape
+        that can be added to them.
     """
 
     codes: Codes
@@ -35,6 +38,7 @@ class Operand:
     integers: Tensor | None = None
     rounding: str = "half_away"
     shifts: Tensor | None = None
+    sums_in: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Exact:
-    """What is known of the codes that an operation gives, and how it computes them."""
+    """What is known of the codes that an operation gives, and how it computes them; ``sums_in`` as of an `Operand`."""
 
     codes: Codes
     run: Run
+    sums_in: Tensor | None = None
 
 
 Rule = Callable[[Call], Exact | None]

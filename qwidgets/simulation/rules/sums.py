@@ -85,7 +85,19 @@ def _cat(call: Call) -> Exact | None:
         joined: Tensor = call.operation(tensors=[part.to(codes.carrier) for part in given["tensors"]], dim=given["dim"])
         return joined
 
-    return Exact(codes, run)
+    return Exact(codes, run, _steps_along(parts, lsb, call["dim"], stacked=call.name == "stack"))
+
+
+def _steps_along(parts: list[Operand], lsb: int, dim: int, stacked: bool) -> Tensor | None:
+    """Give by how many bits the step of what is joined lies above the finest, along the dimension that joins it."""
+    rank = len(parts[0].shape) + stacked
+    axis = dim % rank
+    sizes = [1 if stacked else part.shape[axis] for part in parts]
+    above = [part.codes.lsb - lsb for part in parts]
+    if not any(above) or None in sizes:
+        return None
+    spread = torch.tensor(above).repeat_interleave(torch.tensor(sizes))
+    return spread.reshape(-1, *[1] * (rank - 1 - axis))
 
 
 @rule("sum", "mean")

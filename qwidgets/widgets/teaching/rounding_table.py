@@ -1,4 +1,4 @@
-"""The six roundings side by side: what each makes of the same values, and how far it pulls them on average."""
+"""The roundings of numbers side by side: what each makes of the same values, and how far it pulls them on average."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ MOST_ROWS = 40
 
 
 class RoundingTable(TeachingView):
-    """What the six roundings make of values, by default of the ties next to zero.
+    """What the roundings make of values, by default of the ties next to zero.
 
     Parameters
     ----------

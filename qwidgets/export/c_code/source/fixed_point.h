@@ -15,8 +15,9 @@
 /* The C type of the codes of a tensor. A word of fewer bits lies in the next larger type. */
 typedef enum { QW_INT8, QW_UINT8, QW_INT16, QW_UINT16, QW_INT32, QW_UINT32 } qw_storage;
 
-/* The nearest code, a tie going away from zero, to the even code or up; or always down, up or toward zero. */
-typedef enum { QW_HALF_AWAY, QW_HALF_EVEN, QW_HALF_UP, QW_FLOOR, QW_CEIL, QW_ZERO } qw_rounding;
+/* The nearest code, a tie going away from zero, to the even code or up; or always down, up or toward zero. QW_DOUBLE
+ * divides in two steps, as TFLite Micro and CMSIS-NN do: by 2, a half up, and then by the rest, a half away from zero. */
+typedef enum { QW_HALF_AWAY, QW_HALF_EVEN, QW_HALF_UP, QW_FLOOR, QW_CEIL, QW_ZERO, QW_DOUBLE } qw_rounding;
 
 /* A code outside the word becomes the nearest end of its range, or keeps its lowest bits. */
 typedef enum { QW_SATURATE, QW_WRAP } qw_overflow;
@@ -78,6 +79,7 @@ static inline int64_t qw_round(int64_t whole, int64_t rest, int64_t unit, int ne
     case QW_HALF_UP:   return whole + (below_half <= 0);
     case QW_FLOOR:     return whole;
     case QW_CEIL:      return whole + (rest > 0);
+    case QW_DOUBLE:    return whole + (unit == 2 ? rest == 1 : below_half < 0 || (below_half <= 2 && !negative));
     default:           return whole + (rest > 0 && negative);
     }
 }
@@ -110,6 +112,9 @@ static inline int64_t qw_divide(int64_t value, int64_t divisor, int shift, qw_ro
     }
     for (; shift > 0 && divisor < limit; shift--) {
         divisor *= 2;
+    }
+    if (rounding == QW_DOUBLE) { /* in two steps go powers of two alone */
+        rounding = QW_HALF_AWAY;
     }
     int64_t whole = value / divisor;
     int64_t rest = value % divisor;

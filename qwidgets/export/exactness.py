@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qwidgets.export.onnx_model.aligned_bias import aligned_bias, row_of_constant, sum_lsbs, weight_of
-from qwidgets.export.onnx_model.clamp_bounds import on_grid
+from qwidgets.export.aligned_bias import aligned_bias, row_of_constant, sum_lsbs, weight_of
+from qwidgets.export.clamp_bounds import on_grid
 from qwidgets.formats import FixedPoint
 from qwidgets.network import CLAMPS, Operation, clamp_bounds
 from qwidgets.simulation import Codes, Program

@@ -6,17 +6,50 @@ written.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from qwidgets.errors import ExportError
-from qwidgets.export.onnx_model.dialects import Constant
 from qwidgets.formats import MAX_WORD_LENGTH, PerChannel, in_steps
 from qwidgets.network import Operation
 from qwidgets.simulation import Parameter, Program
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The codes of a weight or a bias.
+
+    Attributes
+    ----------
+    codes
+        int64.
+    lsbs
+        The position of the step; of each channel along ``axis``, or one of all.
+    """
+
+    codes: npt.NDArray[Any]
+    lsbs: tuple[int, ...]
+    per_channel: bool
+    word_length: int
+    signed: bool
+    axis: int = 0
+
+    @property
+    def scale(self) -> npt.NDArray[Any]:
+        """The steps: a scalar, or one for each channel."""
+        scale = np.exp2(np.array(self.lsbs, np.float64)).astype(np.float32)
+        return scale if self.per_channel else scale.reshape(())
+
+    @property
+    def spread_scale(self) -> npt.NDArray[Any]:
+        """The steps in a shape that the codes can be multiplied by."""
+        trailing = [1] * (self.codes.ndim - 1 - self.axis)
+        return self.scale.reshape(-1, *trailing) if self.per_channel else self.scale
 
 
 def row_of_constant(program: Program, value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """One run of a network's graph with one example, to learn what the graph says only in symbols.
 
-C has sizes, not symbols: the shape of every tensor with a batch of one, and for operations that move values where each
-value comes from. The values themselves are zeros and tell nothing.
+What has sizes and no symbols needs them: the shape of every tensor with a batch of one, and for operations that move
+values where each value comes from. The values themselves are zeros and tell nothing.
 """
 
 from typing import Any
@@ -33,6 +33,11 @@ _PLAIN_MOVES = _CASTS | frozenset([
 class ExampleRun:
     """Runs a network once.
 
+    Parameters
+    ----------
+    consumer
+        For which it is, in a sentence: "C, which computes one example at a time".
+
     Attributes
     ----------
     shapes
@@ -42,7 +47,7 @@ class ExampleRun:
         a list of such for a node that gives several tensors.
     """
 
-    def __init__(self, network: Network, device: torch.device) -> None:
+    def __init__(self, network: Network, device: torch.device, consumer: str) -> None:
         self.shapes: dict[Operation, tuple[int, ...]] = {}
         self.places: dict[Operation, Any] = {}
         self._device = device
@@ -57,7 +62,7 @@ class ExampleRun:
                     self._follow(operation)
         except (IndexError, RuntimeError, ValueError) as error:
             raise ExportError(
-                f"{network.name} cannot be written in C, which computes one example at a time: with one, it ends in "
+                f"{network.name} cannot be written in {consumer}: with one, it ends in "
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             ) from error
 
