@@ -10,6 +10,7 @@ from qwidgets.export.record import to_csv, to_json  # isort: skip
 from qwidgets.export.to_onnx import OnnxExport, to_onnx  # isort: skip
 from qwidgets.export.to_qonnx import to_qonnx  # isort: skip
 from qwidgets.export.to_c import to_c  # isort: skip
+from qwidgets.export.to_tflite import TfliteExport, to_tflite  # isort: skip
 from qwidgets.export.hls4ml_file import write_hls4ml  # isort: skip
 from qwidgets.export.to_espdl import to_espdl  # isort: skip
 from qwidgets.export.to_aimet import to_aimet  # isort: skip
@@ -20,6 +21,7 @@ __all__ = [
     "EXPORTS",
     "Export",
     "OnnxExport",
+    "TfliteExport",
     "hls4ml_model",
     "register_export",
     "to_aimet",
@@ -30,6 +32,7 @@ __all__ = [
     "to_json",
     "to_onnx",
     "to_qonnx",
+    "to_tflite",
     "write",
     "write_hls4ml",
 ]

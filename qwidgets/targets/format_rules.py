@@ -53,12 +53,22 @@ def of_format(target: Target, row: Row, fmt: Format, output: Format) -> Iterator
     yield from _of_word(target, row, fmt, output)
     if fmt.signed is False and not target.unsigned:
         yield Misfit(row.name, f"is unsigned, and {target.title} takes signed formats only", _proposal(target, row))
+    elif fmt.signed is False and row.kind == "weight" and not target.unsigned_weights:
+        yield Misfit(row.name, f"is unsigned, and {target.title} takes signed weights only", _proposal(target, row))
+    elif fmt.signed is False and row.operation in target.signed_only:
+        yield Misfit(
+            row.name,
+            f"is unsigned, and {target.title} has {row.operation} of signed formats only",
+            _proposal(target, row),
+        )
     if target.quantizes(row.kind):
-        if fmt.rounding not in target.roundings:
+        roundings = target.rounds(row.operation if row.kind == "activation" else row.kind)
+        if fmt.rounding not in roundings:
+            what = f" what {row.operation} gives" * (roundings != target.roundings and row.kind == "activation")
             yield Misfit(
                 row.name,
-                f"rounds {fmt.rounding}, and {target.title} rounds {_or(target.roundings)}",
-                _replacement(row, rounding=target.roundings[0]),
+                f"rounds {fmt.rounding}, and {target.title} rounds{what} {_or(roundings)}",
+                _replacement(row, rounding=roundings[0]),
             )
         if fmt.overflow not in target.overflows:
             yield Misfit(

@@ -119,11 +119,16 @@ def of_shared(target: Target, network: Network, formats: Mapping[str, Format]) -
         one, other = formats[result], formats[operand]
         if not isinstance(one, FixedPoint) or not isinstance(other, FixedPoint):
             continue
-        if (one.word_length, one.fraction_length) != (other.word_length, other.fraction_length):
+        if (one.word_length, one.fraction_length, one.signed) != (
+            other.word_length,
+            other.fraction_length,
+            other.signed,
+        ):
             yield Misfit(
                 operand,
                 f"has another window than {result!r}, which it enters, and {target.title} has one for both",
-                f"plan[{operand!r}] = plan[{result!r}]",
+                f"plan[{operand!r}] = dataclasses.replace(plan[{operand!r}], word_length={one.word_length}, "
+                f"fraction_length={one.fraction_length}, signed={one.signed})",
             )
 
 

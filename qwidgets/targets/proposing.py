@@ -1,7 +1,7 @@
 """Formats that a target can take, chosen by the schemes."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 
 from qwidgets import schemes
@@ -63,7 +63,9 @@ def propose(
                 fmt = _fitting(target, calibration, row, word_length, scheme, per_channel, options)
             chosen[row.name] = formats[row.name] = fmt
     if target.shared and plan.model is not None:
-        _share(graph_rules.sharing(target, captured(plan.model, plan)), chosen, formats)
+        network = captured(plan.model, plan)
+        signed = {row.name for row in network.rows if row.operation in target.signed_only}
+        _share(graph_rules.sharing(target, network), chosen, formats, signed)
     room = leave_room(
         calibration,
         formats,
@@ -96,8 +98,10 @@ def _may_shorten(target: Target, plan: PlanState, name: str, fmt: FixedPoint) ->
     return allowed and storage(fmt.word_length) == storage(fmt.word_length + 1)
 
 
-def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats: dict[str, Format]) -> None:
-    """Give tensors that are joined, directly or by way of others, one format."""
+def _share(
+    pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats: dict[str, Format], signed: Set[str]
+) -> None:
+    """Give tensors that are joined, directly or by way of others, one window, which has a sign if one of them must."""
     groups: dict[str, set[str]] = {}
     for pair in pairs:
         joined = set().union(*(groups.get(name, {name}) for name in pair))
@@ -108,9 +112,13 @@ def _share(pairs: Iterable[tuple[str, str]], chosen: dict[str, Format], formats:
             continue
         kept = [fmt for name, fmt in members if name not in chosen]
         shared = kept[0] if kept else max((fmt for _, fmt in members), key=lambda fmt: fmt.msb)
+        if not shared.signed and not kept and not signed.isdisjoint(group):
+            shared = FixedPoint.from_window(shared.msb, shared.lsb + 1)
         for name in group:
-            if chosen.get(name) is not None:
-                chosen[name] = formats[name] = shared
+            own = chosen.get(name)
+            if isinstance(own, FixedPoint):
+                window = (shared.word_length, shared.fraction_length, shared.signed)
+                chosen[name] = formats[name] = FixedPoint(*window, own.rounding, own.overflow)
 
 
 def _sums_with(target: Target, calibration: Calibration, row: Row) -> bool:
@@ -135,9 +143,12 @@ def _fitting(
     bits = target.nearest(word_length, row.kind)
     if target.pair_bits is not None and row.kind == "weight" and bits == 8:
         bits = SAFE_WEIGHT_BITS  # whatever enters
+    if (row.kind == "weight" and not target.unsigned_weights) or row.operation in target.signed_only:
+        options = {**options, "signed": True}
     fmt = schemes.propose(scheme, calibration, row, bits, channels, **options)
     if fmt is None or isinstance(fmt, AccumulatorFormat) or not target.quantizes(row.kind):
         return fmt
-    rounding = fmt.rounding if fmt.rounding in target.roundings else target.roundings[0]
+    roundings = target.rounds(row.operation if row.kind == "activation" else row.kind)
+    rounding = fmt.rounding if fmt.rounding in roundings else roundings[0]
     overflow = fmt.overflow if fmt.overflow in target.overflows else target.overflows[0]
     return dataclasses.replace(fmt, rounding=rounding, overflow=overflow)

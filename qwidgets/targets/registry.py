@@ -197,6 +197,59 @@ ESP32_P4 = dataclasses.replace(
 )
 """As the ESP32-S3, with ties to even, and an exponent for each output channel of a convolution or a linear layer."""
 
+_TFLITE_SOURCE = (
+    "https://ai.google.dev/edge/litert/models/quantization_spec (int8 activations, signed int8 weights, an axis of "
+    "scales, int32 bias); the roundings as measured: qwidgets.export.to_tflite, tests/export/test_tflite_kernels.py"
+)
+_ALONE = CLAMPS | _JOINS
+"""What TFLite rescales by a QUANTIZE beside it."""
+
+TFLITE = Target(
+    name="tflite",
+    title="LiteRT",
+    source=_TFLITE_SOURCE,
+    activation_bits=frozenset(range(2, 9)),
+    weight_bits=frozenset(range(2, 9)),
+    unsigned=True,
+    roundings=("half_even",),
+    overflows=("saturate",),
+    rounds_weights=False,
+    per_channel=MappingProxyType({"conv1d": 8, "conv2d": 8, "linear": 8}),
+    wider_weights=True,
+    mixes_words=True,
+    shared=frozenset(["avg_pool1d", "avg_pool2d"]),
+    bias="aligned",
+    bias_bits=MappingProxyType({8: 32}),
+    shifts=(-7, 31),
+    floats=False,
+    operations=_JOINS | CLAMPS | _POOLS | {"add", "conv1d", "conv2d", "linear", "mean", "mul", "rsub", "sub"},
+    fuses=CLAMPS,
+    roundings_of=MappingProxyType(
+        {"input": ROUNDINGS}
+        | dict.fromkeys(["add", "sub", "rsub", *_ALONE], ("half_up",))
+        | dict.fromkeys(["avg_pool1d", "avg_pool2d"], ("half_away",))
+    ),
+    unsigned_weights=False,
+    signed_only=frozenset(["avg_pool1d", "avg_pool2d"]),
+)
+"""A ``.tflite`` of bytes in LiteRT's default kernels, which are XNNPACK's: each operation has a rounding of its own.
+
+A shorter word is limited by operators of its own. What enters is coded by the caller, as its format says.
+"""
+
+TFLITE_MICRO = dataclasses.replace(
+    TFLITE,
+    name="tflite_micro",
+    title="TFLite Micro",
+    roundings=("double",),
+    shared=_POOLS | {"mean"},
+    signed_only=_POOLS | {"mean"},
+    roundings_of=MappingProxyType(
+        {"input": ROUNDINGS} | dict.fromkeys(["add", "sub", "rsub", "mean", *_POOLS], ("half_away",))
+    ),
+)
+"""The same file in the reference kernels of TFLite Micro, which rescale in two steps, as those of CMSIS-NN do."""
+
 TARGETS: dict[str, Target] = {}
 """The targets that are known, by name."""
 
@@ -214,7 +267,7 @@ def register_target(target: Target) -> Target:
     return target
 
 
-for _known in (INTEGER, ONNX_RUNTIME, ONNX_RUNTIME_AVX2, HLS4ML, CMSIS_NN, ESP32_S3, ESP32_P4):
+for _known in (INTEGER, ONNX_RUNTIME, ONNX_RUNTIME_AVX2, HLS4ML, CMSIS_NN, TFLITE, TFLITE_MICRO, ESP32_S3, ESP32_P4):
     register_target(_known)
 
 

@@ -1,7 +1,7 @@
 """What is to be known of a consumer of integer networks before a plan can be made for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from qwidgets.network import Kind
@@ -24,10 +24,14 @@ class Target:
     activation_bits, weight_bits
         The word lengths that inputs and activations can have, and weights. A target that stores bytes takes a shorter
         word where it can clip to it.
-    unsigned
-        Whether there are unsigned formats.
+    unsigned, unsigned_weights
+        Whether there are unsigned formats, and whether weights can have them, too.
+    signed_only
+        The operations that read and give signed formats only.
     roundings, overflows
         What it can do to values that it quantizes while it runs; first what is proposed.
+    roundings_of
+        The roundings of operations that have others than ``roundings``; "input" stands for the network's inputs.
     rounds_weights
         Whether it quantizes the weights itself, so that its rounding holds for them too. Otherwise it is given
         integers, which any rounding may have made.
@@ -79,6 +83,9 @@ class Target:
     operations: frozenset[str] | None
     pair_bits: int | None = None
     fuses: frozenset[str] | None = None
+    roundings_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unsigned_weights: bool = True
+    signed_only: frozenset[str] = frozenset()
 
     def bits(self, kind: Kind) -> frozenset[int]:
         """Give the word lengths that a kind of tensor can have; a bias that has a format of its own, a weight's."""
@@ -99,6 +106,10 @@ class Target:
     def quantizes(self, kind: Kind) -> bool:
         """Whether it rounds values of this kind itself."""
         return kind in ("input", "activation") or self.rounds_weights
+
+    def rounds(self, operation: str) -> tuple[str, ...]:
+        """Give how it can round what an operation gives, first what is proposed."""
+        return self.roundings_of.get(operation, self.roundings)
 
     def computes(self, operation: str) -> bool:
         """Whether it has an operation, as far as that is known here."""

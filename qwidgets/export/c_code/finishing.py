@@ -211,6 +211,6 @@ def rounded_quotient(above: int, below: int, rounding: str) -> int:
         "floor": False,
         "ceil": rest > 0,
         "zero": rest > 0 and above < 0,
-        "double": half >= 0 if below == 2 else half > 0 or (half >= -2 and above > 0),  # of a sum by a power of two
+        "double": half >= 0 if below <= 2 else half > 0 or (half >= -2 and above > 0),  # of a sum by a power of two
     }
     return whole + up[rounding]
