@@ -14,6 +14,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from qwidgets.export.tflite_model.graph import Graph, Quantization, Tensor
+from qwidgets.export.tflite_model.mean_ties import straying_sums
+from qwidgets.formats import FixedPoint
+from qwidgets.simulation import Codes
 from tests.export import tflite_runs
 
 Floats = npt.NDArray[np.float64]
@@ -144,8 +147,31 @@ def test_litert_rounds_a_mean_once_to_even(tmp_path: Path, shift: int, size: tup
     assert (ran(tmp_path, "litert", build, x) == rounded(exact, -shift, "half_even")).all()
 
 
+@pytest.mark.parametrize("size", [(3, 4), (2, 7), (4, 7), (6, 10), (14, 14)])
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_litert_multiplies_a_mean_by_a_float_and_so_misses_ties(
+    tmp_path: Path, shift: int, size: tuple[int, int]
+) -> None:
+    chance = np.random.default_rng(2)
+    count = size[0] * size[1]
+    values = chance.integers(-120, 120, (1, 1, 1, 8192)) + chance.integers(-7, 8, (1, *size, 8192))
+    x = np.clip(values, -128, 127).astype(np.int8)
+
+    def build(graph: Graph) -> Tensor:
+        reads = graph.tensor("x", x.shape, np.int8, step(0))
+        graph.input(reads)
+        axes = graph.constant("axes", np.array([1, 2], np.int32))
+        result = graph.tensor("result", (1, 8192), np.int8, step(shift))
+        return graph.add("MEAN", [reads, axes], result, 2, table="ReducerOptions", keepDims=False)
+
+    sums = x.astype(np.float64).sum((1, 2))
+    differing = (ran(tmp_path, "litert", build, x) != rounded(sums / count, -shift, "half_even")).any()
+    known = straying_sums(Codes(0, -128, 127), count, FixedPoint(8, -shift, rounding="half_even"))
+    assert bool(differing) == bool(known)
+
+
 @pytest.mark.parametrize("kernels", ["litert", "micro"])
-@pytest.mark.parametrize("size", [(2, 2), (3, 3), (7, 7), (4, 8)])
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (2, 7), (7, 7), (4, 8)])
 def test_a_pool_rounds_a_half_away_from_zero(tmp_path: Path, size: tuple[int, int], kernels: str) -> None:
     x = np.random.default_rng(1).integers(-128, 128, (1, *size, 4096)).astype(np.int8)
 

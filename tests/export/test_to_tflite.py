@@ -281,6 +281,16 @@ def test_sums_that_a_float32_does_not_hold_are_named(tmp_path: Path) -> None:
     ).differences
 
 
+@pytest.mark.parametrize(("size", "differs"), [((4, 4), False), ((2, 7), True)])
+def test_averages_whose_ties_litert_misses_are_named(size: tuple[int, int], differs: bool, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    plan = planned(model, torch.randn(8, 2, *size))
+    plan["1"] = plan["0"]
+    plan.commit("in one window")
+    export = to_tflite(plan, tmp_path / "x.tflite")
+    assert ("1" in export.differences) == differs
+
+
 def test_weights_with_the_byte_that_the_specification_leaves_out_are_named(tmp_path: Path) -> None:
     layer = nn.Linear(4, 4, bias=False)
     layer.weight.data = torch.linspace(-1, 0.9, 16).reshape(4, 4)

@@ -12,6 +12,7 @@ from qwidgets.export.aligned_bias import aligned_bias, row_of_constant, sum_lsbs
 from qwidgets.export.c_code.finishing import OutputStage
 from qwidgets.export.tflite_model.graph import Quantization, Tensor
 from qwidgets.export.tflite_model.layer import LayerSpec
+from qwidgets.export.tflite_model.mean_ties import straying_sums
 from qwidgets.export.tflite_model.places import BITS, Place, as_they_are, channels_last, planar, zero_point
 
 if TYPE_CHECKING:
@@ -107,6 +108,15 @@ def _mean(spec: LayerSpec) -> Place:
 
 
 def _by_mean(spec: LayerSpec, x: Place, dims: Sequence[int], lying: tuple[int, ...], order: tuple[int, ...]) -> Place:
+    count = math.prod(x.shape[axis] for axis in dims)
+    straying = straying_sums(spec.to.program.operands[spec.given["self"]].codes, count, spec.ending.fmt)
+    if straying:
+        many = "some" if straying < 0 else str(straying)
+        spec.to.differs(
+            spec.row,
+            f"LiteRT multiplies a sum of {count} by a float32 instead of dividing it: {many} of the sums that can "
+            "occur, which are ties, go to the other side",
+        )
     result = spec.output(order, lying)
     axes = spec.graph.constant(f"{spec.row}:axes", np.array(sorted(x.order.index(axis) for axis in dims), np.int32))
     spec.graph.add(
