@@ -23,6 +23,8 @@ from tests.widgets.test_workbench import batches, network
 NAMES = {each.title: each.name for each in EXPORTS.values()}
 TARGETS = {
     "ONNX (QDQ)": "onnxruntime",
+    "TFLite (LiteRT)": "tflite",
+    "TFLite Micro": "tflite_micro",
     "hls4ml": "hls4ml",
     "ESP-DL, ESP32-P4": "esp32p4",
     "ESP-DL, ESP32-S3": "esp32s3",
