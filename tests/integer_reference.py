@@ -4,7 +4,7 @@ A tensor is `Ints`: codes with a fraction length, and a divisor for a quotient t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -41,6 +41,11 @@ def rescale(x: Ints, fmt: FixedPoint) -> Ints:
     """Divide, round and limit codes to a format, by integer arithmetic alone."""
     flat = [rescaled(int(n), x.fraction - fmt.fraction_length, fmt, x.divisor) for n in x.codes.ravel().tolist()]
     return Ints(np.array(flat, np.int64).reshape(x.codes.shape), fmt.fraction_length)
+
+
+def rescale_once(x: Ints, fmt: FixedPoint) -> Ints:
+    """The same for what was made of sums, of which no kernel rounds in two steps."""
+    return rescale(x, replace(fmt, rounding=_once(fmt.rounding)))
 
 
 def rescaled(n: int, shift: int, fmt: FixedPoint, divisor: int = 1) -> int:

@@ -132,7 +132,9 @@ def sequential_codes(model: nn.Sequential, parts: Parts, x: np.ndarray[Any, Any]
                 following = modules[position + 2][1]
             if following is not None and type(following) in ACTIVATIONS:
                 values = ACTIVATIONS[type(following)](following, values)
-        values = reference.rescale(values, parts.fmt(path))
+                module = following
+        rescale = reference.rescale_once if isinstance(module, nn.LeakyReLU) else reference.rescale
+        values = rescale(values, parts.fmt(path))
         rows[path] = values.codes
     return rows
 
@@ -241,7 +243,7 @@ def test_sums_products_and_joins_give_the_codes_of_the_int64_reference() -> None
             "add": reference.clamp(reference.add(a, b), 0, None),
             "sub": reference.add(a, b, -1),
             "mul": reference.multiply(a, b),
-            "cat": reference.concatenate([a, b]),
+            "cat": reference.concatenate([reference.rescale(part, parts.fmt("cat")) for part in (a, b)]),
             "matmul": reference.matmul(Ints(a.codes[:, None], a.fraction), Ints(b.codes[:, :, None], b.fraction)),
             "mul_1": Ints(a.codes * 19661, a.fraction + 16),  # 0.3 in 15 bits
             "rsub": reference.add(Ints(np.array([3]), 1), a, -1),

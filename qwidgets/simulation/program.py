@@ -23,6 +23,9 @@ from qwidgets.tuning import NONE, Format
 
 Observer = Callable[[str, Tensor], object]
 
+BENDING = frozenset(["abs", "absolute", "leaky_relu", "prelu"])
+"""What makes other numbers of sums, which are then rounded once."""
+
 FLOAT32_REACHES = 127
 """Values from 2 to the power of this on may not be had in float32: what masks with the lowest of them, say."""
 
@@ -290,7 +293,7 @@ class Program:
             self.steps[node] = lambda look: step(look).to(dtype)
             return
         assert isinstance(fmt, FixedPoint)  # formats per channel are for weights only
-        codes, rounds = Codes.of(fmt), _rescaling(given, fmt)
+        codes, rounds = Codes.of(fmt), _rescaling(None if node.name in BENDING else given, fmt)
         self._set(node, lambda look: _quantized(rounds(step(look)), fmt, codes), Operand(codes, node.shape))
 
     def _in_float(self, node: Operation, given: Mapping[str, Any]) -> Step:

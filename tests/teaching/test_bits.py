@@ -45,7 +45,9 @@ def rounded(x: Fraction, rounding: str) -> int:
         return low if x > 0 else low + 1
     if rest != HALF:
         return low + (rest > HALF)
-    return {"half_up": low + 1, "half_even": low + low % 2, "half_away": low + (x > 0)}[rounding]
+    return {"half_up": low + 1, "half_even": low + low % 2, "half_away": low + (x > 0), "double": low + (x > 0)}[
+        rounding
+    ]
 
 
 def steps(value: float, fmt: FixedPoint) -> Fraction:

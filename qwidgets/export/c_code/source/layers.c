@@ -36,8 +36,10 @@ int64_t qw_finish(const qw_output *output, size_t channel, int64_t sum, int64_t 
         divisor = 6;
     }
 
-    int64_t code = divisor == 1 ? qw_shift_right(sum, shift, format->rounding)
-                                : qw_divide(sum, divisor, shift, format->rounding);
+    /* In two steps goes a sum as it is. */
+    int is_sum = output->activation != QW_LEAKY_RELU && output->activation != QW_ABS;
+    qw_rounding rounding = format->rounding == QW_DOUBLE && !is_sum ? QW_HALF_AWAY : format->rounding;
+    int64_t code = divisor == 1 ? qw_shift_right(sum, shift, rounding) : qw_divide(sum, divisor, shift, rounding);
 
     int64_t least = output->leasts ? output->leasts[channel] : output->least;
     int64_t most = output->mosts ? output->mosts[channel] : output->most;
