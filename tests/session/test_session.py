@@ -18,6 +18,7 @@ from qwidgets.session import Calibrating, Failed, Listener, Pace, Session, Tunin
 from qwidgets.tuning import Commit
 from tests.waiting import LONG
 
+torch.manual_seed(0)
 MODEL = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
 
 
